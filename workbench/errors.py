@@ -1,0 +1,277 @@
+"""The one tree of errors, each a sentence for the person on the page.
+
+    WorkbenchError
+    ├── RequestError            what was asked for cannot be done as asked (exit 2)
+    │   ├── InvalidRequest
+    │   ├── InvalidName
+    │   ├── UnknownResult
+    │   ├── ContextTooLong
+    │   ├── NoPrefixToken
+    │   ├── NoOffsets
+    │   ├── DoesNotFit
+    │   ├── ModelBusy
+    │   ├── TextError
+    │   │   ├── EmptyText
+    │   │   ├── TextTooLarge
+    │   │   ├── TextNotFound
+    │   │   ├── NotText
+    │   │   ├── BrokenFile
+    │   │   ├── UnknownColumn
+    │   │   └── DatasetUnavailable
+    │   └── ModelError
+    │       ├── BadReference
+    │       ├── UnknownBundled
+    │       ├── ModelNotFound
+    │       ├── GatedModel
+    │       ├── NeedsRemoteCode
+    │       ├── PickleWeights
+    │       ├── IncompleteModel
+    │       ├── NotCausal
+    │       ├── UnknownArchitecture
+    │       ├── BadAdapter
+    │       └── PrecisionUnavailable
+    └── WorkFailed              the request was fine, the work did not finish (exit 1)
+        ├── NoNetwork
+        ├── DownloadFailed
+        ├── BrokenWeights
+        ├── LoadFailed
+        ├── OutOfMemory
+        ├── NumericalFault
+        ├── DiskFull
+        └── Stopped
+
+An error is built from named facts, ``ModelNotFound(model="a/b")``, so that the
+screen can say the same sentence in another language: the words are looked up by
+the class name and filled with the same facts. This module knows no language but
+English and nothing of where an error is shown.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+
+class WorkbenchError(Exception):
+    """Anything that can be told to a person in one sentence.
+
+    Args:
+        facts: the values that the class's ``template`` names, no more and no less.
+    """
+
+    template = "Something went wrong."
+    exit_code = 1
+
+    def __init__(self, **facts: Any) -> None:
+        missing = self.fields() - facts.keys()
+        if missing:
+            raise TypeError(f"{type(self).__name__} needs {sorted(missing)}")
+        self.facts = facts
+        super().__init__(self.template.format(**facts))
+
+    @classmethod
+    def fields(cls) -> set[str]:
+        """The names of the facts that the sentence needs."""
+        return {name for _, name, _, _ in string.Formatter().parse(cls.template) if name}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self).__name__, self.facts)
+
+
+def leaves(root: type[WorkbenchError] = WorkbenchError) -> list[type[WorkbenchError]]:
+    """Every class of the tree that has no class below it."""
+    below = root.__subclasses__()
+    return [root] if not below else [leaf for child in below for leaf in leaves(child)]
+
+
+def _rebuild(name: str, facts: dict[str, Any]) -> WorkbenchError:
+    return next(leaf for leaf in leaves() if leaf.__name__ == name)(**facts)
+
+
+class RequestError(WorkbenchError):
+    exit_code = 2
+
+
+class WorkFailed(WorkbenchError):
+    exit_code = 1
+
+
+class InvalidRequest(RequestError):
+    template = "{field} is {value}, but it must be {rule}."
+
+
+class InvalidName(RequestError):
+    template = (
+        "“{name}” cannot be a name: use 1 to 80 letters, digits, dots, dashes or underscores, "
+        "not starting with a dot."
+    )
+
+
+class UnknownResult(RequestError):
+    template = "There is no stored result number {number}. It may have been deleted."
+
+
+class ContextTooLong(RequestError):
+    template = (
+        "A context of {context} tokens is longer than {model} allows ({limit}). "
+        "Choose {limit} or fewer."
+    )
+
+
+class NoPrefixToken(RequestError):
+    template = (
+        "{model} has neither a beginning-of-text nor an end-of-text token, so its first "
+        "token cannot be scored fairly. Choose another model."
+    )
+
+
+class NoOffsets(RequestError):
+    template = (
+        "The tokenizer of {model} does not tell where its tokens lie in the text, "
+        "so no heat map can be drawn for it."
+    )
+
+
+class DoesNotFit(RequestError):
+    template = (
+        "{model} in {precision} needs about {needed} but {available} can be used here. {advice}"
+    )
+
+
+class ModelBusy(RequestError):
+    template = "{model} is at work right now. Wait for it or press Stop, then unload it."
+
+
+class TextError(RequestError):
+    pass
+
+
+class EmptyText(TextError):
+    template = "{name} holds no text. Paste or choose a text with at least one character."
+
+
+class TextTooLarge(TextError):
+    template = "{name} is {size}; at most {limit} are read at a time. Choose a part of it."
+
+
+class TextNotFound(TextError):
+    template = "There is no file called {name}."
+
+
+class NotText(TextError):
+    template = (
+        "{name} does not look like text in any encoding (UTF-8, UTF-16, Big5, GB18030 and "
+        "others were tried). Save it as UTF-8 and try again."
+    )
+
+
+class BrokenFile(TextError):
+    template = "{name} could not be read as {format}: {reason}."
+
+
+class UnknownColumn(TextError):
+    template = "{name} has no text column called “{column}”. It has: {columns}."
+
+
+class DatasetUnavailable(TextError):
+    template = "The dataset {name} could not be read from the Hub: {reason}."
+
+
+class ModelError(RequestError):
+    pass
+
+
+class BadReference(ModelError):
+    template = (
+        "“{reference}” does not name a model. Write bundled:NAME, OWNER/NAME, "
+        "OWNER/NAME@REVISION, file:FOLDER or file:MODEL.gguf, each with +ADAPTER if you like."
+    )
+
+
+class UnknownBundled(ModelError):
+    template = "No bundled model is called “{name}”. There are: {names}."
+
+
+class ModelNotFound(ModelError):
+    template = "No model was found at {model}. Check the spelling and the revision."
+
+
+class GatedModel(ModelError):
+    template = (
+        "{model} is private or gated. Accept its terms on its Hub page, then start the app "
+        "with your access token in HF_TOKEN."
+    )
+
+
+class NeedsRemoteCode(ModelError):
+    template = (
+        "{model} needs program code from its repository, which is not run here. Only the owner "
+        "can allow it, at start, with --trust-remote-code."
+    )
+
+
+class PickleWeights(ModelError):
+    template = (
+        "{model} has its weights only as pickle files, which can hide programs. "
+        "Choose a model with safetensors or GGUF weights."
+    )
+
+
+class IncompleteModel(ModelError):
+    template = "{model} is not a whole model: {missing} is missing."
+
+
+class NotCausal(ModelError):
+    template = (
+        "{model} is a {architecture} model, not a causal language model: "
+        "it cannot continue a text. Choose a text-generation model."
+    )
+
+
+class UnknownArchitecture(ModelError):
+    template = "The architecture “{architecture}” of {model} is not known to this version."
+
+
+class BadAdapter(ModelError):
+    template = "The adapter {adapter} cannot be used with {model}: {reason}."
+
+
+class PrecisionUnavailable(ModelError):
+    template = "{precision} does not work for {model} on this machine: {reason}. Choose {instead}."
+
+
+class NoNetwork(WorkFailed):
+    template = "{host} cannot be reached, and {model} is not on this machine yet."
+
+
+class DownloadFailed(WorkFailed):
+    template = "{model} could not be downloaded: {reason}. What has arrived is kept; try again."
+
+
+class BrokenWeights(WorkFailed):
+    template = "The weights of {model} are damaged or cut short ({reason}). Fetch them again."
+
+
+class LoadFailed(WorkFailed):
+    template = "{model} could not be loaded: {reason}."
+
+
+class OutOfMemory(WorkFailed):
+    template = (
+        "The memory ran out while {model} was at work. What was finished is kept. "
+        "Choose a smaller context, a smaller precision or a smaller model."
+    )
+
+
+class NumericalFault(WorkFailed):
+    template = (
+        "{model} gave no number for token {token} in window {window} (document {document}): {hint}."
+    )
+
+
+class DiskFull(WorkFailed):
+    template = "The disk is full: {needed} are needed, {free} are free at {place}."
+
+
+class Stopped(WorkFailed):
+    template = "Stopped. What was finished is kept."

@@ -1,0 +1,41 @@
+"""What long work says while it runs: small frozen records, yielded one by one.
+
+The command line prints them, tabs turn them into components and tests collect
+them. An event knows nothing of who is listening.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.errors import WorkbenchError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one stage has come.
+
+    ``stage`` is one of: download, check, unpack, convert, load, wait, score, generate.
+    ``total`` is 0 when it is not known.
+    """
+
+    stage: str
+    done: float
+    total: float
+    unit: str
+    model: str = ""
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1; 0 when the total is not known."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One part of the work ended in an error; the other parts go on."""
+
+    model: str
+    error: WorkbenchError

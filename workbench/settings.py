@@ -1,0 +1,85 @@
+"""What the owner decides at start: options, then environment, then a file.
+
+``python app.py --port 7861`` beats ``TRILOGY_PORT=7861``, which beats
+``port = 7861`` in ``trilogy.toml`` (or the file that ``TRILOGY_CONFIG`` names).
+This module does not know what the settings are used for.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+def default_cache() -> Path:
+    """Where converted models are kept, outside the project and the workspace."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "trilogy"
+
+
+class Settings(BaseSettings):
+    """The workbench's settings. The text of each field is its ``--help`` line."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRILOGY_",
+        extra="ignore",
+        populate_by_name=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_prog_name="python app.py",
+    )
+
+    host: str | None = Field(None, description="address to listen on (default: this machine only)")
+    port: int | None = Field(None, ge=0, le=65535, description="port (default: 7860 or next free)")
+    share: bool = Field(False, description="make a public link through Gradio")
+    workspace: Path = Field(Path("workspace"), description="folder for results, datasets and runs")
+    cache: Path = Field(default_factory=default_cache, description="folder for converted models")
+    memory_gb: float | None = Field(
+        None, gt=0, description="memory that loaded models may take, in GB (default: 80% of free)"
+    )
+    max_text_mb: float = Field(10, gt=0, description="largest text that is scored, in MB")
+    hub_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("TRILOGY_HUB_TOKEN", "HF_TOKEN", "hub_token"),
+        description="access token for gated models on the Hub",
+    )
+    trust_remote_code: bool = Field(
+        False, description="let model repositories run their own code (dangerous)"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_style: Literal["json", "text"] = "text"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("TRILOGY_CONFIG", "trilogy.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @property
+    def max_text_bytes(self) -> int:
+        return int(self.max_text_mb * 1_000_000)
+
+    @property
+    def token(self) -> str | None:
+        return self.hub_token.get_secret_value() if self.hub_token else None
+
+
+def from_options(arguments: list[str] | None = None) -> Settings:
+    """Read the settings of a start: these options, the environment, the file."""
+    options: dict[str, Any] = {"_cli_parse_args": True if arguments is None else arguments}
+    return Settings(**options)
