@@ -1,0 +1,398 @@
+"""What base models write when they go on with a text, streamed side by side.
+
+Each (prompt, model) pair is one batch of samples in a thread of its own; the threads
+take turns token by token. This module does not know characters or chat templates.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from workbench import logs
+from workbench.compare.history import History, Identity
+from workbench.compare.sampling import SamplingOptions, processors
+from workbench.compare.turns import Turns
+from workbench.errors import (
+    ContextTooLong,
+    EmptyText,
+    InvalidRequest,
+    LoadFailed,
+    OutOfMemory,
+    Stopped,
+    WorkbenchError,
+)
+from workbench.events import Failed, Progress
+from workbench.language import Register, register
+from workbench.models.device import Precision, default_precision, device, is_out_of_memory
+from workbench.models.fetch import is_here, locate
+from workbench.models.loader import LoadedModel, identity
+from workbench.models.pool import ModelPool
+from workbench.models.reference import ModelReference
+from workbench.texts import Text
+
+log = logs.get("continuation")
+KIND = "continuation"
+MOST_PROMPTS = 50
+
+
+@dataclass(frozen=True)
+class ContinuationRequest:
+    """Prompts times models, one set of sampling options."""
+
+    models: tuple[ModelReference, ...]
+    prompts: tuple[str, ...]
+    options: SamplingOptions = field(default_factory=SamplingOptions)
+    precision: Precision | None = None
+    again: bool = False
+    """Write anew even what is stored already."""
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InvalidRequest(field="models", value="empty", rule="at least one model")
+        if not any(prompt.strip() for prompt in self.prompts):
+            raise EmptyText(name="The prompt")
+        if len(self.prompts) > MOST_PROMPTS:
+            raise InvalidRequest(
+                field="prompts", value=len(self.prompts), rule=f"at most {MOST_PROMPTS}"
+            )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which column and row of the page a sample belongs to."""
+
+    model: str
+    prompt: int
+    sample: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """The text of one sample has grown."""
+
+    place: Place
+    text: str
+    """All of it so far, the prompt left out."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One sample is finished (or was stopped)."""
+
+    place: Place
+    text: str
+    tokens: int
+    seconds: float
+    """Time this model was at work for the batch, turns of others left out."""
+    tokens_per_second: float
+    """Tokens of all samples of the batch a second."""
+    register: Register
+    fingerprint: str
+    """The weights that wrote it."""
+    stopped: bool = False
+    reused: bool = False
+
+
+Event = Progress | Token | Written | Failed
+
+
+def continuations(
+    request: ContinuationRequest, pool: ModelPool, history: History, stop: threading.Event
+) -> Iterator[Event]:
+    """Load the models, then write; prompts one after the other, models at the same time.
+
+    A closed generator stops the writing, as ``stop`` does.
+    """
+    with ExitStack() as held:
+        models: list[LoadedModel] = []
+        waiting: list[ModelReference] = []
+        for reference in request.models:
+            stored = [] if request.again else _stored(request, reference, pool, history)
+            yield from stored
+            if not stored:
+                waiting.append(reference)
+        for reference in waiting:
+            try:
+                precision = request.precision or default_precision()
+                loaded = yield from pool.open(reference, precision, stop)
+            except WorkbenchError as error:
+                yield Failed(str(reference), error)
+                if isinstance(error, Stopped):
+                    return
+                continue
+            held.enter_context(pool.using(loaded))
+            models.append(loaded)
+        for number, prompt in enumerate(request.prompts):
+            if stop.is_set():
+                yield Failed("", Stopped())
+                return
+            yield from _side_by_side(models, number, prompt, request, history, stop)
+
+
+def _side_by_side(
+    models: list[LoadedModel],
+    number: int,
+    prompt: str,
+    request: ContinuationRequest,
+    history: History,
+    stop: threading.Event,
+) -> Iterator[Event]:
+    """One prompt under all models at once."""
+    said: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    turns, abandoned = Turns(), threading.Event()
+    either = _Either(stop, abandoned)
+    threads = [
+        threading.Thread(
+            target=_write, args=(loaded, number, prompt, request, either, turns, said), daemon=True
+        )
+        for loaded in models
+    ]
+    finished: dict[str, list[Written]] = {}
+    try:
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        while running:
+            event = said.get()
+            running -= event is None
+            if isinstance(event, Written):
+                finished.setdefault(event.place.model, []).append(event)
+            if event is not None:
+                yield event
+    finally:
+        abandoned.set()
+        for thread in threads:
+            thread.join()
+        for loaded in models:
+            _remember(request, loaded, prompt, finished.get(loaded.name, []), history)
+
+
+@dataclass(frozen=True)
+class _Either:
+    """Stopped by the person, or left by the page."""
+
+    first: threading.Event
+    second: threading.Event
+
+    def is_set(self) -> bool:
+        return self.first.is_set() or self.second.is_set()
+
+
+def _write(
+    loaded: LoadedModel,
+    number: int,
+    prompt: str,
+    request: ContinuationRequest,
+    stop: _Either,
+    turns: Turns,
+    said: queue.SimpleQueue[Event | None],
+) -> None:
+    """The thread of one model: every event goes into ``said``, None at the end."""
+    try:
+        with turns.joined():
+            for event in _generate(loaded, number, prompt, request.options, stop, turns, said):
+                said.put(event)
+    except WorkbenchError as error:
+        said.put(Failed(loaded.name, error))
+    except Exception as error:
+        if is_out_of_memory(error):
+            said.put(Failed(loaded.name, OutOfMemory(model=loaded.reference.label)))
+        else:
+            log.exception("writing failed", model=loaded.name)
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            said.put(Failed(loaded.name, LoadFailed(model=loaded.reference.label, reason=reason)))
+    finally:
+        said.put(None)
+
+
+def _generate(
+    loaded: LoadedModel,
+    number: int,
+    prompt: str,
+    options: SamplingOptions,
+    stop: _Either,
+    turns: Turns,
+    said: queue.SimpleQueue[Event | None],
+) -> list[Written]:
+    import torch
+    from transformers import StoppingCriteriaList
+
+    ids = encode(loaded, prompt, options.max_new_tokens)
+    places = [Place(loaded.name, number, sample) for sample in range(options.samples)]
+    streamer = _Streamer(loaded.tokenizer, places, said)
+    clock = _Clock(turns, stop)
+    with torch.inference_mode():
+        loaded.model.generate(
+            input_ids=ids.repeat(options.samples, 1),
+            attention_mask=torch.ones_like(ids).repeat(options.samples, 1),
+            do_sample=False,
+            max_new_tokens=options.max_new_tokens,
+            logits_processor=processors(options),
+            stopping_criteria=StoppingCriteriaList([clock]),
+            streamer=streamer,
+            pad_token_id=streamer.pad,
+            **_plain_generation(loaded),
+        )
+    seconds = clock.seconds()
+    total = sum(map(len, streamer.tokens))
+    return [
+        Written(
+            place=place,
+            text=streamer.text(row),
+            tokens=len(streamer.tokens[row]),
+            seconds=seconds,
+            tokens_per_second=total / seconds if seconds else 0.0,
+            register=register(streamer.text(row)),
+            fingerprint=loaded.fingerprint,
+            stopped=stop.is_set() and not streamer.ended[row],
+        )
+        for row, place in enumerate(places)
+    ]
+
+
+def _plain_generation(loaded: LoadedModel) -> dict[str, Any]:
+    """Switch off whatever sampling the model's own generation_config.json asks for."""
+    return {
+        "temperature": None,
+        "top_k": None,
+        "top_p": None,
+        "min_p": None,
+        "repetition_penalty": 1.0,
+        "num_beams": 1,
+        "eos_token_id": loaded.model.generation_config.eos_token_id
+        or loaded.tokenizer.eos_token_id,
+    }
+
+
+def encode(loaded: LoadedModel, prompt: str, new_tokens: int) -> Any:
+    """The prompt as the tokenizer wants it, int64 [1, L], on the model's device.
+
+    Raises:
+        ContextTooLong: prompt and new tokens together are more than the model allows.
+    """
+    import torch
+
+    ids = loaded.tokenizer(prompt)["input_ids"]
+    if not ids and loaded.prefix_token is not None:
+        ids = [loaded.prefix_token]
+    limit = loaded.context_limit
+    if limit is not None and len(ids) + new_tokens > limit:
+        raise ContextTooLong(
+            context=len(ids) + new_tokens, model=loaded.reference.label, limit=limit
+        )
+    return torch.tensor([ids], device=loaded.device)
+
+
+class _Streamer:
+    """Collects tokens of all rows and says each row's text when it has grown."""
+
+    def __init__(
+        self, tokenizer: Any, places: list[Place], said: queue.SimpleQueue[Event | None]
+    ) -> None:
+        eos = tokenizer.eos_token_id
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos or 0
+        self.tokens: list[list[int]] = [[] for _ in places]
+        self.ended = [False for _ in places]
+        self._tokenizer, self._places, self._said = tokenizer, places, said
+        self._special = {eos, *tokenizer.all_special_ids}
+        self._is_prompt = True
+
+    def put(self, value: Any) -> None:
+        """``generate`` hands over the prompt first, then one token a row."""
+        if self._is_prompt:
+            self._is_prompt = False
+            return
+        for row, token in enumerate(value.reshape(-1).tolist()):
+            if self.ended[row]:
+                continue
+            self.ended[row] = token in self._special
+            if not self.ended[row]:
+                self.tokens[row].append(token)
+                self._said.put(Token(self._places[row], self.text(row)))
+
+    def end(self) -> None:
+        """``generate`` is done; a row that used up its tokens has ended too."""
+
+    def text(self, row: int) -> str:
+        """A character whose bytes have not all come yet is held back."""
+        text: str = self._tokenizer.decode(self.tokens[row], clean_up_tokenization_spaces=False)
+        return text.rstrip("\ufffd")
+
+
+class _Clock:
+    """A stopping criterion that lets the other models have their turn, and keeps time."""
+
+    def __init__(self, turns: Turns, stop: _Either) -> None:
+        self._turns, self._stop = turns, stop
+        self._worked = 0.0
+        self._since = time.perf_counter()
+
+    def __call__(self, input_ids: Any, _scores: Any, **_options: Any) -> Any:
+        import torch
+
+        self._worked += time.perf_counter() - self._since
+        self._turns.step()
+        self._since = time.perf_counter()
+        stop = self._stop.is_set()
+        return torch.full((input_ids.shape[0],), stop, device=input_ids.device)
+
+    def seconds(self) -> float:
+        return self._worked + time.perf_counter() - self._since
+
+
+def _identity(
+    request: ContinuationRequest, reference: ModelReference, prompt: str, fingerprint: str
+) -> Identity:
+    return Identity(
+        kind=KIND,
+        model=str(reference.base),
+        adapter=reference.adapter,
+        fingerprint=fingerprint,
+        precision=request.precision or default_precision(),
+        device=device(),
+        text_name=prompt[:60],
+        text_sha256=Text("prompt", (prompt,)).sha256,
+        options=asdict(request.options),
+    )
+
+
+def _stored(
+    request: ContinuationRequest, reference: ModelReference, pool: ModelPool, history: History
+) -> list[Written]:
+    """What this model wrote to all these prompts before, or nothing."""
+    try:
+        if not is_here(reference, pool.settings):
+            return []
+        fingerprint = identity(locate(reference, pool.settings))
+    except WorkbenchError:
+        return []
+    found: list[Written] = []
+    for number, prompt in enumerate(request.prompts):
+        row = history.find(_identity(request, reference, prompt, fingerprint))
+        if row is None:
+            return []
+        for sample in row.result["samples"]:
+            place = Place(str(reference), number, sample["place"]["sample"])
+            found.append(replace(Written(**{**sample, "place": place}), reused=True))
+    return found
+
+
+def _remember(
+    request: ContinuationRequest,
+    loaded: LoadedModel,
+    prompt: str,
+    written: list[Written],
+    history: History,
+) -> None:
+    """Store a prompt's samples when all of them came to their end."""
+    if len(written) != request.options.samples or any(sample.stopped for sample in written):
+        return
+    who = _identity(request, loaded.reference, prompt, loaded.fingerprint)
+    result = {"prompt": prompt, "samples": [asdict(sample) for sample in written]}
+    history.add(who, result)
