@@ -99,9 +99,7 @@ def _add_generate(verbs: Any, common: argparse.ArgumentParser) -> None:
     for field in fields(SamplingOptions):
         default = getattr(defaults, field.name)
         option = f"--{field.name.replace('_', '-')}"
-        verb.add_argument(
-            option, type=type(default), default=default, help=f"(default: {default})"
-        )
+        verb.add_argument(option, type=type(default), default=default, help=f"(default: {default})")
     verb.set_defaults(run=generate)
 
 
@@ -262,7 +260,9 @@ def _references(options: argparse.Namespace, settings: Settings) -> tuple[ModelR
     return references
 
 
-def _say_terms(references: tuple[ModelReference, ...] | list[ModelReference], settings: Settings) -> None:
+def _say_terms(
+    references: tuple[ModelReference, ...] | list[ModelReference], settings: Settings
+) -> None:
     """The terms of a bundled model are shown before its first download."""
     from workbench.models.bundled import bundled
     from workbench.models.fetch import is_here

@@ -3,16 +3,27 @@
     WorkbenchError
     ├── RequestError            what was asked for cannot be done as asked (exit 2)
     │   ├── InvalidRequest
+    │   │   ├── OutOfRange
+    │   │   ├── NoModel
+    │   │   ├── TooManyModels
+    │   │   ├── TooManyPrompts
+    │   │   └── NoDataset
     │   ├── InvalidName
     │   ├── UnknownResult
     │   ├── ContextTooLong
     │   ├── NoPrefixToken
     │   ├── NoOffsets
     │   ├── DoesNotFit
+    │   │   ├── FitsInPrecision
+    │   │   ├── FitsShorter
+    │   │   └── FitsNowhere
     │   ├── ModelBusy
     │   ├── TextError
     │   │   ├── EmptyText
+    │   │   │   ├── NoText
+    │   │   │   └── EmptyFile
     │   │   ├── TextTooLarge
+    │   │   ├── TooLongForMap
     │   │   ├── TextNotFound
     │   │   ├── NotText
     │   │   ├── BrokenFile
@@ -32,11 +43,15 @@
     │       └── PrecisionUnavailable
     └── WorkFailed              the request was fine, the work did not finish (exit 1)
         ├── NoNetwork
+        │   ├── HubUnreachable
+        │   └── IndexUnreachable
         ├── DownloadFailed
         ├── BrokenWeights
         ├── LoadFailed
         ├── OutOfMemory
         ├── NumericalFault
+        │   ├── HalfPrecisionOverflow
+        │   └── NotANumber
         ├── DiskFull
         └── Stopped
 
@@ -97,7 +112,27 @@ class WorkFailed(WorkbenchError):
 
 
 class InvalidRequest(RequestError):
-    template = "{field} is {value}, but it must be {rule}."
+    pass
+
+
+class OutOfRange(InvalidRequest):
+    template = "{field} is {value}, but it must be between {low} and {high}."
+
+
+class NoModel(InvalidRequest):
+    template = "No model is chosen. Choose at least one."
+
+
+class TooManyModels(InvalidRequest):
+    template = "{count} models are chosen; at most {most} can be compared here."
+
+
+class TooManyPrompts(InvalidRequest):
+    template = "There are {count} prompts; at most {most} are answered at a time."
+
+
+class NoDataset(InvalidRequest):
+    template = "No dataset is named. Write its id on the Hub, OWNER/NAME."
 
 
 class InvalidName(RequestError):
@@ -133,8 +168,27 @@ class NoOffsets(RequestError):
 
 
 class DoesNotFit(RequestError):
+    pass
+
+
+class FitsInPrecision(DoesNotFit):
     template = (
-        "{model} in {precision} needs about {needed} but {available} can be used here. {advice}"
+        "{model} in {precision} needs about {needed}, and {available} can be used here. "
+        "In {instead} it needs {less}: choose {instead}."
+    )
+
+
+class FitsShorter(DoesNotFit):
+    template = (
+        "{model} in {precision} needs about {needed}, and {available} can be used here. "
+        "In nf4 with a context of {context} tokens it needs {less}."
+    )
+
+
+class FitsNowhere(DoesNotFit):
+    template = (
+        "{model} in {precision} needs about {needed}, and {available} can be used here. "
+        "Choose a model of at most about {billions} billion parameters, in nf4."
     )
 
 
@@ -147,11 +201,23 @@ class TextError(RequestError):
 
 
 class EmptyText(TextError):
-    template = "{name} holds no text. Paste or choose a text with at least one character."
+    pass
+
+
+class NoText(EmptyText):
+    template = "There is no text yet. Type or paste at least one character."
+
+
+class EmptyFile(EmptyText):
+    template = "{name} holds no text. Choose another with at least one character."
 
 
 class TextTooLarge(TextError):
     template = "{name} is {size}; at most {limit} are read at a time. Choose a part of it."
+
+
+class TooLongForMap(TextError):
+    template = "The text has {characters} characters; a heat map shows at most {limit}."
 
 
 class TextNotFound(TextError):
@@ -241,7 +307,15 @@ class PrecisionUnavailable(ModelError):
 
 
 class NoNetwork(WorkFailed):
-    template = "{host} cannot be reached, and {model} is not on this machine yet."
+    pass
+
+
+class HubUnreachable(NoNetwork):
+    template = "The Hugging Face Hub cannot be reached, and {model} is not on this machine yet."
+
+
+class IndexUnreachable(NoNetwork):
+    template = "The package index cannot be reached, and {model} is not on this machine yet."
 
 
 class DownloadFailed(WorkFailed):
@@ -264,8 +338,20 @@ class OutOfMemory(WorkFailed):
 
 
 class NumericalFault(WorkFailed):
+    pass
+
+
+class HalfPrecisionOverflow(NumericalFault):
     template = (
-        "{model} gave no number for token {token} in window {window} (document {document}): {hint}."
+        "{model} overflowed at token {token} in window {window} of document {document}: "
+        "float16 is too small for it. Choose bf16 or fp32."
+    )
+
+
+class NotANumber(NumericalFault):
+    template = (
+        "{model} gave no number for token {token} in window {window} of document {document}: "
+        "its weights yield NaN or infinity in {precision}. Try fp32, or fetch the model again."
     )
 
 

@@ -21,9 +21,11 @@ from typing import Any
 from workbench.errors import (
     BrokenFile,
     DatasetUnavailable,
-    EmptyText,
-    InvalidRequest,
+    EmptyFile,
+    NoDataset,
+    NoText,
     NotText,
+    OutOfRange,
     TextNotFound,
     TextTooLarge,
     UnknownColumn,
@@ -52,7 +54,7 @@ class Text:
 
     def __post_init__(self) -> None:
         if not any(self.documents):
-            raise EmptyText(name=self.name)
+            raise EmptyFile(name=self.name)
 
     @property
     def characters(self) -> int:
@@ -78,18 +80,20 @@ def from_paste(text: str, limit: int, name: str = "The pasted text") -> Text:
     """One document, exactly as pasted.
 
     Raises:
-        EmptyText, TextTooLarge.
+        NoText, TextTooLarge.
     """
     clean = text.encode("utf-8", "replace").decode()  # lone surrogates have no bytes
     _check_size(name, len(clean.encode()), limit)
-    return Text(name, (clean,) if clean.strip() else ())
+    if not clean.strip():
+        raise NoText
+    return Text(name, (clean,))
 
 
 def from_file(path: Path, limit: int, column: str = DEFAULT_COLUMN) -> Text:
     """The documents of a file, by its ending.
 
     Raises:
-        TextNotFound, TextTooLarge, NotText, BrokenFile, UnknownColumn, EmptyText.
+        TextNotFound, TextTooLarge, NotText, BrokenFile, UnknownColumn, EmptyFile.
     """
     if not path.is_file():
         raise TextNotFound(name=path.name)
@@ -137,16 +141,16 @@ class HubColumn:
 
     def __post_init__(self) -> None:
         if not self.dataset.strip():
-            raise InvalidRequest(field="dataset", value="empty", rule="a dataset's id on the Hub")
+            raise NoDataset
         if not 1 <= self.rows <= 10_000:
-            raise InvalidRequest(field="rows", value=self.rows, rule="between 1 and 10000")
+            raise OutOfRange(field="rows", value=self.rows, low=1, high=10_000)
 
 
 def from_hub(source: HubColumn, limit: int, token: str | None = None) -> Text:
     """The first rows of a Hub dataset.
 
     Raises:
-        DatasetUnavailable, UnknownColumn, EmptyText, TextTooLarge.
+        DatasetUnavailable, UnknownColumn, EmptyFile, TextTooLarge.
     """
     from datasets import load_dataset
 
@@ -292,9 +296,11 @@ def _pick(rows: Iterable[dict[str, Any]], name: str, column: str) -> list[str]:
     """One column of rows, which must exist and hold text."""
     listed = list(rows)
     if not listed:
-        raise EmptyText(name=name)
+        raise EmptyFile(name=name)
     if not any(isinstance(row.get(column), str) for row in listed):
-        found = {key for row in listed[:100] for key, value in row.items() if isinstance(value, str)}
+        found = {
+            key for row in listed[:100] for key, value in row.items() if isinstance(value, str)
+        }
         raise UnknownColumn(
             name=name, column=column, columns=", ".join(sorted(map(str, found))) or "none"
         )

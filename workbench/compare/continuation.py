@@ -20,11 +20,12 @@ from workbench.compare.sampling import SamplingOptions, processors
 from workbench.compare.turns import Turns
 from workbench.errors import (
     ContextTooLong,
-    EmptyText,
-    InvalidRequest,
     LoadFailed,
+    NoModel,
+    NoText,
     OutOfMemory,
     Stopped,
+    TooManyPrompts,
     WorkbenchError,
 )
 from workbench.events import Failed, Progress
@@ -54,13 +55,11 @@ class ContinuationRequest:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise InvalidRequest(field="models", value="empty", rule="at least one model")
+            raise NoModel
         if not any(prompt.strip() for prompt in self.prompts):
-            raise EmptyText(name="The prompt")
+            raise NoText
         if len(self.prompts) > MOST_PROMPTS:
-            raise InvalidRequest(
-                field="prompts", value=len(self.prompts), rule=f"at most {MOST_PROMPTS}"
-            )
+            raise TooManyPrompts(count=len(self.prompts), most=MOST_PROMPTS)
 
 
 @dataclass(frozen=True)

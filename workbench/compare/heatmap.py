@@ -9,6 +9,7 @@ know colours.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Generator, Sequence
@@ -19,13 +20,14 @@ from workbench.compare.perplexity import window_size
 from workbench.compare.scoring import Scorer
 from workbench.compare.windows import windows
 from workbench.errors import (
-    EmptyText,
-    InvalidRequest,
+    NoModel,
     NoOffsets,
     NoPrefixToken,
+    NoText,
     OutOfMemory,
     Stopped,
-    TextTooLarge,
+    TooLongForMap,
+    TooManyModels,
 )
 from workbench.events import Progress
 from workbench.models.device import Precision, default_precision, is_out_of_memory
@@ -47,13 +49,14 @@ class HeatMapRequest:
     context: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.models) <= 2:
-            raise InvalidRequest(field="models", value=len(self.models), rule="one or two models")
+        if not self.models:
+            raise NoModel
+        if len(self.models) > 2:
+            raise TooManyModels(count=len(self.models), most=2)
         if not self.text.strip():
-            raise EmptyText(name="The text")
+            raise NoText
         if len(self.text) > MOST_CHARACTERS:
-            size, most = f"{len(self.text):,} characters", f"{MOST_CHARACTERS:,} characters"
-            raise TextTooLarge(name="The text", size=size, limit=most)
+            raise TooLongForMap(characters=len(self.text), limit=MOST_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,7 @@ def surprise(
     return Surprise(loaded.name, loaded.reference.label, tuple(cells))
 
 
-def spans(
-    offsets: Sequence[tuple[int, int]], length: int
-) -> list[tuple[int, int, int, int]]:
+def spans(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int, int, int]]:
     """Group tokens into the smallest spans that cover ``0:length`` without a gap.
 
     Several tokens may stand for one character (bytes of it), a token for several, and
@@ -177,7 +178,7 @@ def spans(
             groups[-1][3] = number + 1
         else:
             groups.append([start, end, number, number + 1])
-    for here, following in zip(groups, groups[1:], strict=False):
+    for here, following in itertools.pairwise(groups):
         here[1] = following[0]
     if groups:
         groups[0][0], groups[-1][1] = 0, length

@@ -149,9 +149,7 @@ class History:
         if kind:
             where.append("kind = ?")
             values.append(kind)
-        return self._rows(
-            f"WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT {most}", *values
-        )
+        return self._rows(f"WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT {most}", *values)
 
     def delete(self, numbers: list[int]) -> int:
         """Delete results; returns how many there were."""
@@ -163,7 +161,9 @@ class History:
 
     def _rows(self, where: str, *values: Any) -> list[Stored]:
         with self._open() as connection:
-            return [_stored(row) for row in connection.execute(f"SELECT * FROM results {where}", values)]
+            return [
+                _stored(row) for row in connection.execute(f"SELECT * FROM results {where}", values)
+            ]
 
 
 def _stored(row: sqlite3.Row) -> Stored:
@@ -195,7 +195,9 @@ def export(rows: list[Stored], form: ExportFormat) -> str:
 
 def _flat(row: Stored) -> dict[str, Any]:
     who = row.identity
-    single = {key: value for key, value in row.result.items() if not isinstance(value, (list, dict))}
+    single = {
+        key: value for key, value in row.result.items() if not isinstance(value, (list, dict))
+    }
     single.pop("model", None)
     return {
         "number": row.number,

@@ -21,10 +21,12 @@ from workbench.compare.scoring import Scorer
 from workbench.compare.windows import Window, batches, windows
 from workbench.errors import (
     ContextTooLong,
-    InvalidRequest,
+    HalfPrecisionOverflow,
+    NoModel,
     NoPrefixToken,
-    NumericalFault,
+    NotANumber,
     OutOfMemory,
+    OutOfRange,
     Stopped,
     WorkbenchError,
 )
@@ -61,13 +63,12 @@ class PerplexityRequest:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise InvalidRequest(field="models", value="empty", rule="at least one model")
-        if self.context is not None and self.context < 8:
-            raise InvalidRequest(field="context", value=self.context, rule="8 tokens or more")
+            raise NoModel
+        if self.context is not None and not 8 <= self.context <= 1_000_000:
+            raise OutOfRange(field="context", value=self.context, low=8, high=1_000_000)
         most = (self.context or DEFAULT_CONTEXT) - 1
         if self.stride is not None and not 1 <= self.stride <= most:
-            rule = f"between 1 and {most}, one less than the context"
-            raise InvalidRequest(field="stride", value=self.stride, rule=rule)
+            raise OutOfRange(field="stride", value=self.stride, low=1, high=most)
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,9 @@ def _one(
     precision = request.precision or default_precision()
     if is_here(reference, pool.settings):
         fingerprint = identity(locate(reference, pool.settings))
-        known = None if request.again else _find(request, reference, precision, fingerprint, history)
+        known = (
+            None if request.again else _find(request, reference, precision, fingerprint, history)
+        )
         if known:
             yield known
             return
@@ -229,9 +232,7 @@ def _find(
     return Scored(replace(result, model=str(reference)), stored.number, reused=True)
 
 
-def window_size(
-    loaded: LoadedModel, context: int | None, stride: int | None
-) -> tuple[int, int]:
+def window_size(loaded: LoadedModel, context: int | None, stride: int | None) -> tuple[int, int]:
     """Context and stride for one model.
 
     Raises:
@@ -331,7 +332,9 @@ def _score_batch(
 
     prefix = loaded.prefix_token or 0
     ids = torch.full((len(batch), batch[0].length), prefix)
-    rows, columns, targets = [], [], []
+    rows: list[int] = []
+    columns: list[int] = []
+    targets: list[int] = []
     for row, window in enumerate(batch):
         read = tokens[window.document][window.start : window.end]
         ids[row, 1 : window.length] = torch.tensor(read)
@@ -350,16 +353,13 @@ def _score_batch(
 def _check_finite(nll: Any, window: Window, loaded: LoadedModel) -> None:
     wrong = (~nll.isfinite()).nonzero()
     if len(wrong):
-        kind = str(loaded.model.dtype).removeprefix("torch.")
-        hint = (
-            "float16 overflows in this model; choose bf16 or fp32"
-            if kind == "float16"
-            else f"the weights give NaN or infinity in {kind}; try fp32, or fetch the model again"
-        )
-        raise NumericalFault(
-            model=loaded.reference.label,
-            token=window.score_from + int(wrong[0]) + 1,
-            window=window.number + 1,
-            document=window.document + 1,
-            hint=hint,
-        )
+        precision = str(loaded.model.dtype).removeprefix("torch.")
+        where = {
+            "model": loaded.reference.label,
+            "token": window.score_from + int(wrong[0]) + 1,
+            "window": window.number + 1,
+            "document": window.document + 1,
+        }
+        if precision == "float16":
+            raise HalfPrecisionOverflow(**where)
+        raise NotANumber(**where, precision=precision)

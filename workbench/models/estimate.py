@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import DoesNotFit, IncompleteModel, LoadFailed
+from workbench.errors import (
+    DoesNotFit,
+    FitsInPrecision,
+    FitsNowhere,
+    FitsShorter,
+    IncompleteModel,
+    LoadFailed,
+)
 from workbench.models import hub
 from workbench.models.bundled import bundled
 from workbench.models.check import check_config
@@ -29,6 +36,7 @@ LINEAR_BYTES = {"nf4": 0.5 + 1 / 64 + 4 / (64 * 256), "int8": 1.0, "bf16": 2.0, 
 OTHER_BYTES = {"nf4": 2, "int8": 2, "bf16": 2, "fp32": 4}
 # Scoring holds one block of logits, [ROWS, COLUMNS] in the working type and in float32.
 LOGIT_ROWS, LOGIT_COLUMNS = 512, 8192
+SHORT = 256
 
 
 @dataclass(frozen=True)
@@ -90,24 +98,27 @@ def check_fits(
     wanted = estimate(config, precision, context)
     if wanted.total <= budget:
         return wanted
-    raise DoesNotFit(
-        model=model,
-        precision=precision,
-        needed=readable(wanted.total),
-        available=readable(budget),
-        advice=_advice(config, precision, context, budget),
-    )
+    raise _refusal(model, config, precision, context, budget)
 
 
-def _advice(config: dict[str, Any], precision: Precision, context: int, budget: int) -> str:
+def _refusal(
+    model: str, config: dict[str, Any], precision: Precision, context: int, budget: int
+) -> DoesNotFit:
+    """The refusal that names what would fit: a precision, a shorter context, a smaller model."""
+    asked = {
+        "model": model,
+        "precision": precision,
+        "needed": readable(estimate(config, precision, context).total),
+        "available": readable(budget),
+    }
     for smaller in reversed(PRECISIONS[: PRECISIONS.index(precision)]):
         if (size := estimate(config, smaller, context).total) <= budget:
-            return f"{smaller} would need {readable(size)}: choose {smaller}."
-    short = 256
-    if context > short and (size := estimate(config, "nf4", short).total) <= budget:
-        return f"nf4 with a context of {short} would need {readable(size)}."
-    largest = budget / LINEAR_BYTES["nf4"] / 1.3 / 1e9
-    return f"Choose a model of at most about {largest:.1f} billion parameters."
+            return FitsInPrecision(**asked, instead=smaller, less=readable(size))
+    if (size := estimate(config, "nf4", SHORT).total) <= budget and context > SHORT:
+        return FitsShorter(**asked, context=SHORT, less=readable(size))
+    # A third on top of the weights for embeddings, which stay in bf16, and for the work.
+    largest = budget / LINEAR_BYTES["nf4"] / 1.33 / 1e9
+    return FitsNowhere(**asked, billions=f"{largest:.1f}")
 
 
 def config_of(reference: ModelReference, settings: Settings) -> dict[str, Any]:
@@ -172,9 +183,7 @@ def shape_of(config_json: str) -> Shape:
     )
     everything = sum(parameter.numel() for parameter in set(network.parameters()))
     text = config.get_text_config()
-    width = max(
-        getattr(text, "intermediate_size", None) or 4 * text.hidden_size, text.hidden_size
-    )
+    width = max(getattr(text, "intermediate_size", None) or 4 * text.hidden_size, text.hidden_size)
     return Shape(linear, everything - linear, _cache_sizes(text), width)
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -229,7 +230,7 @@ def _child_environment(settings: Settings) -> dict[str, str]:
         "TRILOGY_CACHE": str(settings.cache.absolute()),
         "TRILOGY_WORKSPACE": str(settings.workspace.absolute()),
         "TRILOGY_TRUST_REMOTE_CODE": str(settings.trust_remote_code).lower(),
-        "TRILOGY_CALLER": os.getcwd(),
+        "TRILOGY_CALLER": str(Path.cwd()),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     if settings.token:
@@ -256,8 +257,6 @@ def _end_when(stop: threading.Event, child: subprocess.Popen[str]) -> None:
 
 def _end(child: subprocess.Popen[str]) -> None:
     """The child leads its own session, so pip below it ends too."""
-    import signal
-
     if child.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -288,5 +287,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-

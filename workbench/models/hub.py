@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import DownloadFailed, GatedModel, ModelNotFound, NoNetwork, WorkbenchError
+from workbench.errors import (
+    DownloadFailed,
+    GatedModel,
+    HubUnreachable,
+    ModelNotFound,
+    NoNetwork,
+    WorkbenchError,
+)
 from workbench.events import Progress
 from workbench.models.check import check_config, check_names
 from workbench.models.convert import check_room
@@ -47,9 +54,7 @@ def snapshot(reference: ModelReference) -> tuple[Path, str]:
 
     try:
         folder = Path(
-            snapshot_download(
-                reference.name, revision=reference.revision, local_files_only=True
-            )
+            snapshot_download(reference.name, revision=reference.revision, local_files_only=True)
         )
     except Exception as error:
         raise ModelNotFound(model=str(reference.base)) from error
@@ -69,7 +74,7 @@ def download(
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils._paths import filter_repo_objects
 
     model = str(reference.base)
     wanted = [*WANTED, WANTED_CODE] if settings.trust_remote_code else WANTED
@@ -119,7 +124,7 @@ def snapshot_or_error(reference: ModelReference, model: str) -> Path:
     try:
         return snapshot(reference)[0]
     except ModelNotFound:
-        raise NoNetwork(host="The Hugging Face Hub", model=model) from None
+        raise HubUnreachable(model=model) from None
 
 
 def _look(reference: ModelReference, settings: Settings) -> tuple[dict[str, int], str]:
@@ -163,14 +168,14 @@ def _guarded(model: str, call: Any) -> Any:
             raise GatedModel(model=model) from error
         raise DownloadFailed(model=model, reason=f"the Hub answered {status}") from error
     except hub.LocalEntryNotFoundError as error:
-        raise NoNetwork(host="The Hugging Face Hub", model=model) from error
+        raise HubUnreachable(model=model) from error
     except OSError as error:
         if error.errno == 28:
             raise
-        raise NoNetwork(host="The Hugging Face Hub", model=model) from error
+        raise HubUnreachable(model=model) from error
     except Exception as error:
         if _is_network(error):
-            raise NoNetwork(host="The Hugging Face Hub", model=model) from error
+            raise HubUnreachable(model=model) from error
         raise
 
 

@@ -54,13 +54,15 @@ class LoadedModel:
     def context_limit(self) -> int | None:
         """The most tokens the model was made for, prefix included; None when it does not say."""
         text = self.model.config.get_text_config()
-        return getattr(text, "max_position_embeddings", None)
+        limit = getattr(text, "max_position_embeddings", None)
+        return int(limit) if limit else None
 
     @property
     def prefix_token(self) -> int | None:
         """The token every window starts with: BOS, else EOS, else none."""
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        return bos if bos is not None else eos
+        token = bos if bos is not None else eos
+        return None if token is None else int(token)
 
 
 def identity(fetched: Fetched) -> str:
@@ -214,9 +216,7 @@ def _free() -> None:
 
 
 @contextmanager
-def _bars(
-    said: queue.SimpleQueue[Any], model: str, stop: threading.Event
-) -> Iterator[None]:
+def _bars(said: queue.SimpleQueue[Any], model: str, stop: threading.Event) -> Iterator[None]:
     """Turn transformers' own progress bars into events, and stop inside them."""
     from transformers.utils import logging
 
