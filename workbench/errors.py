@@ -18,6 +18,7 @@
     │   │   ├── FitsShorter
     │   │   └── FitsNowhere
     │   ├── ModelBusy
+    │   ├── NotAllowed
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
@@ -194,6 +195,10 @@ class FitsNowhere(DoesNotFit):
 
 class ModelBusy(RequestError):
     template = "{model} is at work right now. Wait for it or press Stop, then unload it."
+
+
+class NotAllowed(RequestError):
+    template = "{model} is not among the models that can be used here."
 
 
 class TextError(RequestError):

@@ -2,7 +2,7 @@
 
 canto-filter decides first; where it says neutral and the text is long enough to
 carry a sign, py3langid (limited to en, zh and yue) may still say Cantonese.
-Neutral is an answer, not a fault: 「去學校讀書」 is the same in both. This module does
+Neutral is an answer, not a fault: 「今日天氣好」 is the same in both. This module does
 not know why anybody asks.
 """
 

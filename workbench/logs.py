@@ -33,10 +33,12 @@ def _hide(key: str, value: Any) -> Any:
     if isinstance(value, str):
         return SECRET_VALUE.sub(HIDDEN, value)
     if isinstance(value, dict):
-        return {inner: _hide(str(inner), content) for inner, content in value.items()}
-    if isinstance(value, (list, tuple)):
+        return {_hide("", inner): _hide(str(inner), content) for inner, content in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [_hide(key, item) for item in value]
-    return value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return SECRET_VALUE.sub(HIDDEN, str(value))  # paths, errors: the renderer would spell them
 
 
 def configure(level: str = "INFO", style: Literal["json", "text"] = "text") -> None:

@@ -40,7 +40,6 @@ class Settings(BaseSettings):
 
     host: str | None = Field(None, description="address to listen on (default: this machine only)")
     port: int | None = Field(None, ge=0, le=65535, description="port (default: 7860 or next free)")
-    share: bool = Field(False, description="make a public link through Gradio")
     workspace: Path = Field(Path("workspace"), description="folder for results, datasets and runs")
     cache: Path = Field(default_factory=default_cache, description="folder for converted models")
     memory_gb: float | None = Field(
@@ -51,6 +50,9 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("TRILOGY_HUB_TOKEN", "HF_TOKEN", "hub_token"),
         description="access token for gated models on the Hub",
+    )
+    allowed_models: list[str] = Field(
+        [], description="on a public Space: models that visitors may load besides the bundled"
     )
     trust_remote_code: bool = Field(
         False, description="let model repositories run their own code (dangerous)"

@@ -82,7 +82,7 @@ def from_paste(text: str, limit: int, name: str = "The pasted text") -> Text:
     Raises:
         NoText, TextTooLarge.
     """
-    clean = text.encode("utf-8", "replace").decode()  # lone surrogates have no bytes
+    clean = _with_bytes(text)
     _check_size(name, len(clean.encode()), limit)
     if not clean.strip():
         raise NoText
@@ -109,7 +109,12 @@ def from_file(path: Path, limit: int, column: str = DEFAULT_COLUMN) -> Text:
             documents = _csv(text, path.name, column, "\t" if ending == ".tsv" else ",")
         else:
             documents = [text]
-    return Text(path.name, tuple(document for document in documents if document.strip()))
+    return Text(path.name, tuple(_with_bytes(one) for one in documents if one.strip()))
+
+
+def _with_bytes(text: str) -> str:
+    """Lone surrogates, which JSON can spell, have no bytes: a question mark stands for each."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def sample_names() -> list[str]:
@@ -184,7 +189,8 @@ def decode(raw: bytes, name: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        return _guessed(raw, name)
+        unmarked = _best_utf16(raw)
+        return unmarked if _signs_of_text(unmarked) > 0 else _guessed(raw, name)
 
 
 def _strictly(raw: bytes, encoding: str, name: str) -> str:
@@ -197,9 +203,13 @@ def _strictly(raw: bytes, encoding: str, name: str) -> str:
 
 def _without_mark(raw: bytes, name: str) -> str:
     """UTF-16 of either byte order, if one of them reads as text; else it is no text."""
-    readings = [_read_utf16(raw, encoding) for encoding in ("utf-16-le", "utf-16-be")]
-    best = max(readings, key=_signs_of_text)
+    best = _best_utf16(raw)
     return best if _signs_of_text(best) > 0 else _without_nul("\x00", name)
+
+
+def _best_utf16(raw: bytes) -> str:
+    readings = [_read_utf16(raw, encoding) for encoding in ("utf-16-le", "utf-16-be")]
+    return max(readings, key=_signs_of_text)
 
 
 def _read_utf16(raw: bytes, encoding: str) -> str:
@@ -239,7 +249,8 @@ def _check_size(name: str, size: int, limit: int) -> None:
 
 def _jsonl(text: str, name: str, column: str) -> list[str]:
     rows: list[Any] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # not splitlines: U+2028 and U+0085 are plain characters inside a JSON string
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

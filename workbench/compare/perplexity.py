@@ -267,7 +267,7 @@ def score(
     sums = [0.0] * len(tokens)
     done, total = 0, sum(map(len, tokens))
     with PeakMemory(loaded.device) as memory:
-        scorer = Scorer(loaded)
+        scorer = _scorer(loaded)
         started = time.perf_counter()
         for batch in _shrinking(scorer, loaded, tokens, planned):
             if stop.is_set():
@@ -289,10 +289,20 @@ def score(
         peak_memory_bytes=memory.bytes,
         context=context,
         stride=stride,
-        unknown_tokens=sum(document.count(unknown) for document in tokens) if unknown else 0,
+        unknown_tokens=0 if unknown is None else sum(each.count(unknown) for each in tokens),
         document_nll=tuple(sums),
         document_characters=tuple(map(len, request.text.documents)),
     )
+
+
+def _scorer(loaded: LoadedModel) -> Scorer:
+    """It runs the model once to see whether it can be taken apart, which takes memory too."""
+    try:
+        return Scorer(loaded)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(model=loaded.reference.label) from error
 
 
 def _tokens(loaded: LoadedModel, document: str) -> list[int]:

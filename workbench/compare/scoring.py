@@ -17,7 +17,7 @@ from workbench.models.loader import LoadedModel
 # Rows and columns of one block of logits: small enough for a CPU's cache, large for a GPU.
 BLOCK = {"cpu": (512, 8192), "cuda": (4096, 32768)}
 PROBE_LENGTH = 8
-TOLERANCE = 0.05
+TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Looks at names and at config.json only: nothing is loaded and no code is run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def check_config(config: dict[str, Any], model: str, trust_remote_code: bool) ->
     kind = config.get("model_type", "")
     names = config.get("architectures") or []
     architecture = names[0] if names else kind
+    if config.get("is_encoder_decoder"):
+        raise NotCausal(model=model, architecture=architecture)
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         if "auto_map" in config:
             if trust_remote_code:
@@ -73,15 +76,37 @@ _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 def check_folder(folder: Path, model: str, trust_remote_code: bool) -> None:
     """All of the above for a folder on this machine, and that no shard is cut short."""
     check_names({path.name for path in folder.iterdir()}, model)
+    check_config(read_config(folder / "config.json", model), model, trust_remote_code)
+    for missing in missing_shards(folder):
+        raise IncompleteModel(model=model, missing=missing)
+    for shard in sorted(folder.glob("*.safetensors")):
+        check_safetensors(shard, model)
+
+
+def read_config(path: Path, model: str) -> dict[str, Any]:
+    """A config.json.
+
+    Raises:
+        IncompleteModel: it is not there, or it is no JSON object.
+    """
+    if not path.is_file():
+        raise IncompleteModel(model=model, missing="config.json")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not an object")
     except ValueError as error:
         raise IncompleteModel(model=model, missing="config.json") from error
-    check_config(config, model, trust_remote_code)
-    for shard in sorted(folder.glob("*.safetensors")):
-        check_safetensors(shard, model)
+    return config
+
+
+def missing_shards(folder: Path) -> list[str]:
+    """Weight files that an index promises and that are not there."""
+    promised: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        with contextlib.suppress(ValueError, AttributeError):
+            promised |= set(json.loads(index.read_text())["weight_map"].values())
+    return sorted(name for name in promised if not (folder / name).is_file())
 
 
 def check_safetensors(path: Path, model: str) -> None:

@@ -18,12 +18,13 @@ from workbench.errors import (
     FitsInPrecision,
     FitsNowhere,
     FitsShorter,
-    IncompleteModel,
     LoadFailed,
+    ModelNotFound,
+    UnknownArchitecture,
 )
 from workbench.models import hub
 from workbench.models.bundled import bundled
-from workbench.models.check import check_config
+from workbench.models.check import check_config, read_config
 from workbench.models.device import PRECISIONS, Precision, free_memory, readable
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings
@@ -133,10 +134,9 @@ def config_of(reference: ModelReference, settings: Settings) -> dict[str, Any]:
     elif reference.kind == "hub":
         config = hub.config_of(reference, settings)
     elif reference.kind == "folder":
-        file = reference.path / "config.json"
-        if not file.is_file():
-            raise IncompleteModel(model=str(reference.base), missing="config.json")
-        config = json.loads(file.read_text(encoding="utf-8"))
+        if not reference.path.is_dir():
+            raise ModelNotFound(model=str(reference.base))
+        config = read_config(reference.path / "config.json", str(reference.base))
     else:
         config = _gguf_config(reference)
     check_config(config, str(reference.base), settings.trust_remote_code)
@@ -156,8 +156,16 @@ def _gguf_config(reference: ModelReference) -> dict[str, Any]:
 
     from workbench.models.convert import check_gguf
 
+    if not reference.path.is_file():
+        raise ModelNotFound(model=str(reference.base))
     check_gguf(reference.path, str(reference.base))
-    config = AutoConfig.from_pretrained(reference.path.parent, gguf_file=reference.path.name)
+    try:
+        config = AutoConfig.from_pretrained(
+            reference.path.parent, gguf_file=reference.path.name, trust_remote_code=False
+        )
+    except (ValueError, NotImplementedError, KeyError) as error:
+        reason = str(error)[:120]
+        raise UnknownArchitecture(model=str(reference.base), architecture=reason) from error
     return dict(config.to_dict())
 
 

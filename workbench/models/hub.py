@@ -6,7 +6,6 @@ were cut. This module does not load models.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.events import Progress
-from workbench.models.check import check_config, check_names
+from workbench.models.check import check_config, check_names, missing_shards, read_config
 from workbench.models.convert import check_room
 from workbench.models.reference import ModelReference
 from workbench.models.watch import folder_bytes, watched
@@ -41,7 +40,7 @@ def is_pinned(reference: ModelReference) -> bool:
         folder, _ = snapshot(reference)
     except WorkbenchError:
         return False
-    return any(folder.glob("*.safetensors"))
+    return any(folder.glob("*.safetensors")) and not missing_shards(folder)
 
 
 def snapshot(reference: ModelReference) -> tuple[Path, str]:
@@ -54,7 +53,13 @@ def snapshot(reference: ModelReference) -> tuple[Path, str]:
 
     try:
         folder = Path(
-            snapshot_download(reference.name, revision=reference.revision, local_files_only=True)
+            snapshot_download(
+                reference.name,
+                revision=reference.revision,
+                allow_patterns=WANTED,
+                ignore_patterns=UNWANTED,
+                local_files_only=True,
+            )
         )
     except Exception as error:
         raise ModelNotFound(model=str(reference.base)) from error
@@ -115,7 +120,7 @@ def config_of(reference: ModelReference, settings: Settings) -> dict[str, Any]:
             folder, _ = snapshot(reference)
         except ModelNotFound:
             raise error from None
-        return dict(json.loads((folder / "config.json").read_text()))
+        return read_config(folder / "config.json", str(reference.base))
     check_names(set(sizes), str(reference.base))
     return _config(reference, commit, settings)
 
@@ -149,7 +154,7 @@ def _config(reference: ModelReference, commit: str, settings: Settings) -> dict[
             reference.name, "config.json", revision=commit, token=settings.token
         ),
     )
-    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    return read_config(Path(path), str(reference.base))
 
 
 def _guarded(model: str, call: Any) -> Any:

@@ -60,8 +60,8 @@ class ModelReference:
             return cls("bundled", rest)
         if scheme == "file" and colon and rest:
             return cls("gguf" if rest.lower().endswith(".gguf") else "folder", rest)
-        name, _, revision = base.partition("@")
-        if HUB_ID.fullmatch(name) and (not revision or REVISION.fullmatch(revision)):
+        name, at, revision = base.partition("@")
+        if HUB_ID.fullmatch(name) and (not at or REVISION.fullmatch(revision)):
             return cls("hub", name, revision or None)
         raise BadReference(reference=whole[:200])
 

@@ -1,0 +1,150 @@
+"""What two tabs share: the house they work in, progress, notices, and Stop.
+
+Nothing here knows what a tab does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import wraps
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from tabs._words import explain, say
+from workbench import logs
+from workbench.compare.history import History
+from workbench.errors import NotAllowed, WorkbenchError
+from workbench.events import Progress
+from workbench.models.device import readable
+from workbench.models.pool import ModelPool
+from workbench.models.reference import ModelReference
+from workbench.settings import Settings
+from workbench.workspace import Workspace
+
+log = logs.get("page")
+# Events that compute stand in one line, whichever tab they come from.
+COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1, "api_visibility": "private"}
+QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
+
+
+class Stops:
+    """One stop event for each visitor and kind of work."""
+
+    def __init__(self) -> None:
+        self._events: dict[tuple[str, str], threading.Event] = {}
+
+    def start(self, request: gr.Request, work: str) -> threading.Event:
+        """A fresh event; work of the same kind that still runs for this visitor is stopped."""
+        key = (request.session_hash or "", work)
+        if key in self._events:
+            self._events[key].set()
+        self._events[key] = threading.Event()
+        return self._events[key]
+
+    def stop(self, request: gr.Request, work: str) -> None:
+        """The visitor pressed Stop."""
+        if event := self._events.get((request.session_hash or "", work)):
+            event.set()
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor closed the page: stop what only they were waiting for."""
+        for session, work in list(self._events):
+            if session == request.session_hash:
+                self._events.pop((session, work)).set()
+
+
+@dataclass(frozen=True)
+class House:
+    """What every handler needs."""
+
+    settings: Settings
+    pool: ModelPool
+    history: History
+    stops: Stops = field(default_factory=Stops)
+
+    @classmethod
+    def build(cls, settings: Settings) -> House:
+        workspace = Workspace(settings.workspace)
+        return cls(settings, ModelPool(settings), History(workspace.results))
+
+    def references(self, names: list[str]) -> tuple[ModelReference, ...]:
+        """What a visitor chose, each once, in their order, and allowed here.
+
+        Raises:
+            BadReference, NotAllowed.
+        """
+        chosen = tuple(dict.fromkeys(ModelReference.parse(name) for name in names or []))
+        for reference in chosen:
+            if on_space() and str(reference) not in self.allowed():
+                raise NotAllowed(model=str(reference))
+        return chosen
+
+    def allowed(self) -> set[str]:
+        """On a public Space: the bundled models and those the owner named."""
+        from workbench.models.bundled import BUNDLED
+
+        return {f"bundled:{name}" for name in BUNDLED} | set(self.settings.allowed_models)
+
+
+def on_space() -> bool:
+    """True on a Hugging Face Space, where anybody can come in."""
+    return os.environ.get("SYSTEM") == "spaces"
+
+
+def notice(kind: str, text: str) -> str:
+    """A sentence in a box; ``kind`` is info, good, warning or error."""
+    role = ' role="alert"' if kind == "error" else ""
+    return f'<div class="tri-notice tri-{kind}"{role}>{escape(text)}</div>'
+
+
+def progress(language: str, event: Progress) -> str:
+    """A bar with numbers; without a known total it only moves."""
+    stage = say(language, f"stage.{event.stage}")
+    if event.unit == "bytes" and event.total:
+        amount = f"{readable(event.done)} / {readable(event.total)}"
+    elif event.total:
+        amount = f"{event.done:,.0f} / {event.total:,.0f} {say(language, f'unit.{event.unit}')}"
+    elif event.done:
+        amount = f"{event.done:,.0f} {say(language, f'unit.{event.unit}')}"
+    else:
+        amount = ""
+    moving = "" if event.total else " tri-moving"
+    return (
+        f'<div class="tri-progress{moving}" role="status"><div class="tri-progress-words">'
+        f"<b>{escape(event.model.removeprefix('bundled:'))}</b> {stage} <span>{amount}</span></div>"
+        f'<div class="tri-track"><i style="width:{event.share * 100:.1f}%"></i></div></div>'
+    )
+
+
+def failed(language: str, error: BaseException) -> str:
+    """An error for the person: its sentence, or an apology and a trace in the log."""
+    if isinstance(error, WorkbenchError):
+        kind = "info" if type(error).__name__ == "Stopped" else "error"
+        return notice(kind, explain(language, error))
+    log.exception("a handler failed", exc_info=error)
+    return notice("error", say(language, "error.Unexpected"))
+
+
+def guarded(show: Callable[[str], tuple[Any, ...]]) -> Callable[..., Any]:
+    """Decorate a generator handler whose first argument is the language.
+
+    ``show`` turns a notice into the handler's outputs; whatever was yielded before stays
+    on the page.
+    """
+
+    def decorate(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        @wraps(handler)
+        def wrapped(language: str, *values: Any) -> Iterator[Any]:
+            try:
+                yield from handler(language, *values)
+            except Exception as error:
+                yield show(failed(language, error))
+
+        return wrapped
+
+    return decorate
