@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from tabs._compare_views import perplexity_view, writing_view
-from tabs._shared import QUICK, House, failed, notice
+from tabs._shared import QUICK, House, failed, notice, on_space
 from tabs._words import label, say
 from workbench.compare.continuation import KIND as CONTINUATION
 from workbench.compare.continuation import Place, Token, Written
@@ -62,9 +62,11 @@ def build_history(house: House, language: gr.Textbox, tab: gr.Tab) -> None:
             stored = house.history.get(number)
         except WorkbenchError as error:
             return 0, failed(language, error), gr.update(visible=False)
-        return number, _detail(language, stored), gr.update(visible=True)
+        return number, _detail(language, stored), gr.update(visible=not on_space())
 
     def remove(language: str, text: str, number: int) -> tuple[Any, ...]:
+        if on_space():
+            return (*find(language, text), number, gr.skip(), gr.update(visible=False))
         house.history.delete([number])
         listed, _ = find(language, text)
         gone = notice("good", say(language, "history.deleted", number=number))

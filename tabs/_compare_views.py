@@ -208,7 +208,6 @@ def _contrast_block(
         )
         shown = text[span.start : span.end]
         cells += _span(shown, f"--heat:{abs(share):.3f}", f"tri-apart {side}", tip)
-    title = escape(say(language, "map.difference"))
     words = (
         say(language, "map.better", model=first.label),
         say(language, "map.better", model=second.label),

@@ -15,7 +15,7 @@ import gradio as gr
 
 from tabs._compare_history import build_history
 from tabs._compare_views import heatmap_view, perplexity_view, writing_view
-from tabs._shared import COMPUTE, QUICK, House, failed, guarded, notice, progress
+from tabs._shared import COMPUTE, QUICK, House, failed, guarded, notice, on_space, progress
 from tabs._words import label, say
 from workbench.compare.continuation import (
     ContinuationRequest,
@@ -99,13 +99,14 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
 
     def free(language: str, keys: list[str]) -> tuple[Any, ...]:
         said = ""
-        for key in keys or []:
+        for key in [] if on_space() else keys or []:
             name, _, kept = key.rpartition("|")
             try:
                 house.pool.unload(ModelReference.parse(name), kept)  # type: ignore[arg-type]
             except WorkbenchError as error:
                 said += failed(language, error)
-        return in_memory(house, language, said)
+        shown, choices, button = in_memory(house, language, said)
+        return shown, {**choices, "value": []}, button
 
     for widget in (models, precision):
         widget.change(say_fits, chosen, fits, trigger_mode="always_last", **QUICK)
@@ -134,7 +135,8 @@ def in_memory(house: House, language: str, said: str = "") -> tuple[Any, ...]:
         for model in loaded
     ]
     shown = f'<p class="tri-quiet"><b>{line}</b></p>'
-    return said + shown, gr.update(choices=choices, visible=True), gr.update(visible=True)
+    mine = not on_space()  # visitors of a Space see what is loaded but cannot unload it
+    return said + shown, gr.update(choices=choices, visible=True), gr.update(visible=mine)
 
 
 def _precision(value: str) -> Precision | None:
@@ -277,7 +279,8 @@ def _text(
     source = HubColumn(
         dataset.strip(), config.strip() or None, split.strip(), hub_column.strip(), int(rows or 0)
     )
-    return from_hub(source, limit, house.settings.token)
+    # on a public Space the owner's token must not open the owner's private datasets
+    return from_hub(source, limit, None if on_space() else house.settings.token)
 
 
 def _whole(value: float | None) -> int | None:

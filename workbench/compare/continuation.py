@@ -56,7 +56,7 @@ class ContinuationRequest:
     def __post_init__(self) -> None:
         if not self.models:
             raise NoModel
-        if not any(prompt.strip() for prompt in self.prompts):
+        if not self.prompts or not all(prompt.strip() for prompt in self.prompts):
             raise NoText
         if len(self.prompts) > MOST_PROMPTS:
             raise TooManyPrompts(count=len(self.prompts), most=MOST_PROMPTS)
@@ -108,10 +108,10 @@ def continuations(
 
     A closed generator stops the writing, as ``stop`` does.
     """
-    with ExitStack() as held:
+    with ExitStack() as held, ExitStack() as pinned:
         models: list[LoadedModel] = []
         waiting: list[ModelReference] = []
-        for reference in request.models:
+        for reference in dict.fromkeys(request.models):
             stored = [] if request.again else _stored(request, reference, pool, history)
             yield from stored
             if not stored:
@@ -125,8 +125,12 @@ def continuations(
                 if isinstance(error, Stopped):
                     return
                 continue
-            held.enter_context(pool.using(loaded))
+            pinned.callback(pool.release, loaded)
             models.append(loaded)
+        # in one order for everybody, or two requests could wait for each other for ever
+        for loaded in sorted(models, key=lambda one: (one.name, one.precision)):
+            held.enter_context(pool.using(loaded, stop))
+        pinned.pop_all()
         for number, prompt in enumerate(request.prompts):
             if stop.is_set():
                 yield Failed("", Stopped())

@@ -131,7 +131,7 @@ def heat_maps(
     for reference in request.models:
         precision = request.precision or default_precision()
         loaded = yield from pool.open(reference, precision, stop)
-        with pool.using(loaded):
+        with pool.using(loaded, stop):
             yield Progress("score", 0, len(request.text), "characters", reference.label)
             yield Mapped(surprise(loaded, request.text, request.context, stop))
 
@@ -166,14 +166,15 @@ def spans(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, in
 
     Several tokens may stand for one character (bytes of it), a token for several, and
     some characters for no token (white space that a tokenizer drops): those join the
-    span before them.
+    span before them, as do tokens that stand for no character.
 
     Returns:
         (first character, end character, first token, end token) of each span.
     """
     groups: list[list[int]] = []
     for number, (start, end) in enumerate(offsets):
-        if groups and (start < groups[-1][1] or end <= groups[-1][1]):
+        starts_inside = groups and (start < groups[-1][1] or groups[-1][0] == groups[-1][1])
+        if groups and (starts_inside or start == end):
             groups[-1][1] = max(groups[-1][1], end)
             groups[-1][3] = number + 1
         else:

@@ -188,7 +188,7 @@ def _one(
             return
     context = request.context or DEFAULT_CONTEXT
     loaded = yield from pool.open(reference, precision, stop, context)
-    with pool.using(loaded):
+    with pool.using(loaded, stop):
         known = (
             None
             if request.again

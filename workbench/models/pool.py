@@ -108,11 +108,20 @@ class ModelPool:
                     slot.used = time.monotonic()
 
     @contextmanager
-    def using(self, model: LoadedModel) -> Iterator[LoadedModel]:
-        """Compute with a model that ``open`` returned; released at the end."""
+    def using(self, model: LoadedModel, stop: threading.Event) -> Iterator[LoadedModel]:
+        """Compute with a model that ``open`` returned; released at the end.
+
+        Raises:
+            Stopped: ``stop`` was set while somebody else was at work with it.
+        """
         try:
-            with model.lock:
+            while not model.lock.acquire(timeout=0.2):
+                if stop.is_set():
+                    raise Stopped
+            try:
                 yield model
+            finally:
+                model.lock.release()
         finally:
             self.release(model)
 
@@ -161,12 +170,15 @@ class ModelPool:
     def _wait(
         self, slot: _Slot, reference: ModelReference, stop: threading.Event
     ) -> Iterator[Progress]:
-        while not slot.ready.wait(0.3):
-            if stop.is_set():
-                with self._lock:
-                    slot.users -= 1
-                raise Stopped
-            yield slot.progress or Progress("wait", 0, 0, "", reference.label)
+        try:
+            while not slot.ready.wait(0.3):
+                if stop.is_set():
+                    raise Stopped
+                yield slot.progress or Progress("wait", 0, 0, "", reference.label)
+        except BaseException:  # stopped, or the page was closed: not a user any more
+            with self._lock:
+                slot.users -= 1
+            raise
 
     def _make_room(self, reference: ModelReference, precision: Precision, context: int) -> None:
         """Evict the least recently used idle models until the new one fits."""
