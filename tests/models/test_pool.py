@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +272,7 @@ def test_only_one_computes_with_a_model_at_a_time(
     inside, most = [], []
 
     def work() -> None:
-        with pool.using(opened(pool, references[0])):
+        with pool.using(opened(pool, references[0]), tiny.never()):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.005)
@@ -292,8 +291,9 @@ def test_a_model_is_free_again_after_work_that_failed(
     references: list[ModelReference], settings: Settings
 ) -> None:
     pool = ModelPool(settings, Workshop())
-    with pytest.raises(ZeroDivisionError), pool.using(opened(pool, references[0])):
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        with pool.using(opened(pool, references[0]), tiny.never()):
+            raise ZeroDivisionError
     pool.unload(references[0], "fp32")
 
 
@@ -305,6 +305,18 @@ def test_the_real_loader_loads_what_the_folder_holds(
         pool.open(ModelReference.parse(f"file:{tiny_model}"), "fp32", tiny.never())
     )
     assert {event.stage for event in events} >= {"check", "load"}
-    assert loaded.memory_bytes == sum(weight.numel() * 4 for weight in loaded.model.parameters())
-    assert loaded.memory_bytes > 0
-    assert replace(loaded, memory_bytes=0).name == f"file:{tiny_model}"
+    weights = [*loaded.model.parameters(), *loaded.model.buffers()]
+    assert loaded.memory_bytes == sum(weight.numel() * 4 for weight in weights) > 0
+    assert loaded.name == f"file:{tiny_model}"
+
+
+def test_stop_is_heard_while_somebody_else_is_at_work(
+    references: list[ModelReference], settings: Settings
+) -> None:
+    pool = ModelPool(settings, Workshop())
+    stop = threading.Event()
+    with pool.using(opened(pool, references[0]), tiny.never()):
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(Stopped), pool.using(opened(pool, references[0]), stop):
+            pytest.fail("two at once")
+    pool.unload(references[0], "fp32")

@@ -33,7 +33,7 @@ from workbench.language import Register, register
 from workbench.models.device import Precision, default_precision, device, is_out_of_memory
 from workbench.models.fetch import is_here, locate
 from workbench.models.loader import LoadedModel, identity
-from workbench.models.pool import ModelPool
+from workbench.models.pool import ModelPool, alone_with
 from workbench.models.reference import ModelReference
 from workbench.texts import Text
 
@@ -108,7 +108,7 @@ def continuations(
 
     A closed generator stops the writing, as ``stop`` does.
     """
-    with ExitStack() as held, ExitStack() as pinned:
+    with ExitStack() as held:
         models: list[LoadedModel] = []
         waiting: list[ModelReference] = []
         for reference in dict.fromkeys(request.models):
@@ -125,12 +125,15 @@ def continuations(
                 if isinstance(error, Stopped):
                     return
                 continue
-            pinned.callback(pool.release, loaded)
+            held.callback(pool.release, loaded)
             models.append(loaded)
         # in one order for everybody, or two requests could wait for each other for ever
-        for loaded in sorted(models, key=lambda one: (one.name, one.precision)):
-            held.enter_context(pool.using(loaded, stop))
-        pinned.pop_all()
+        try:
+            for loaded in sorted(models, key=lambda one: one.name):
+                held.enter_context(alone_with(loaded, stop))
+        except Stopped as stopped:
+            yield Failed("", stopped)
+            return
         for number, prompt in enumerate(request.prompts):
             if stop.is_set():
                 yield Failed("", Stopped())

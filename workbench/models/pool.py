@@ -115,13 +115,8 @@ class ModelPool:
             Stopped: ``stop`` was set while somebody else was at work with it.
         """
         try:
-            while not model.lock.acquire(timeout=0.2):
-                if stop.is_set():
-                    raise Stopped
-            try:
+            with alone_with(model, stop):
                 yield model
-            finally:
-                model.lock.release()
         finally:
             self.release(model)
 
@@ -209,6 +204,22 @@ class ModelPool:
         log.info("evicted", model=key[0], precision=key[1])
         _collect(slot)
         return True
+
+
+@contextmanager
+def alone_with(model: LoadedModel, stop: threading.Event) -> Iterator[None]:
+    """Wait until nobody else is at work with the model.
+
+    Raises:
+        Stopped: ``stop`` was set meanwhile.
+    """
+    while not model.lock.acquire(timeout=0.2):
+        if stop.is_set():
+            raise Stopped
+    try:
+        yield
+    finally:
+        model.lock.release()
 
 
 def _noting(
