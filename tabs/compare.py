@@ -15,6 +15,7 @@ import gradio as gr
 
 from tabs._compare_history import build_history
 from tabs._compare_views import heatmap_view, perplexity_view, writing_view
+from tabs._models import as_precision, build_models, in_memory
 from tabs._shared import COMPUTE, QUICK, House, failed, guarded, notice, on_space, progress
 from tabs._words import label, say
 from workbench.compare.continuation import (
@@ -33,17 +34,10 @@ from workbench.compare.heatmap import (
 )
 from workbench.compare.perplexity import PerplexityRequest, PerplexityResult, Scored, perplexities
 from workbench.compare.sampling import PRESETS, SamplingOptions
-from workbench.errors import NoText, WorkbenchError
+from workbench.errors import NoText
 from workbench.events import Failed, Progress
-from workbench.models.device import PRECISIONS, Precision, readable
-from workbench.models.reference import ModelReference
 from workbench.texts import HubColumn, Text, from_file, from_hub, from_paste, sample, sample_names
 
-DEFAULT_MODELS = ["bundled:gemma-3-270m", "bundled:smollm2-135m-instruct"]
-SUGGESTED = [
-    "Qwen/Qwen3-0.6B-Base", "Qwen/Qwen3-8B-Base", "Qwen/Qwen2.5-7B", "google/gemma-3-1b-pt",
-    "google/gemma-3-4b-pt", "HuggingFaceTB/SmolLM2-1.7B", "01-ai/Yi-1.5-6B",
-]  # fmt: skip
 DEFAULT_PROMPTS = (
     "今日收工之後，我同阿媽去咗\n香港最好食嘅嘢，一定係\nThe best thing about Hong Kong is"
 )
@@ -54,36 +48,8 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
     """Draw the tab; returns what must be said once the page knows its language."""
     with gr.Column(elem_classes="tri-panel"):
         gr.Markdown(label("compare.intro"))
-        with gr.Row(equal_height=True):
-            models = gr.Dropdown(
-                DEFAULT_MODELS + SUGGESTED,
-                value=DEFAULT_MODELS,
-                multiselect=True,
-                allow_custom_value=True,
-                label=label("compare.models"),
-                info=label("compare.models_info"),
-                elem_id="compare-models",
-                scale=4,
-                min_width=300,
-            )
-            precision = gr.Dropdown(
-                [(label("precision.auto"), "auto"), *((name, name) for name in PRECISIONS)],
-                value="auto",
-                label=label("compare.precision"),
-                info=label("compare.precision_info"),
-                scale=1,
-                min_width=220,
-            )
-        fits = gr.HTML(elem_id="compare-fits")
-        with gr.Row(elem_classes="tri-memory"):
-            memory = gr.HTML(elem_id="memory", scale=3, min_width=260)
-            held = gr.CheckboxGroup(
-                [], label=label("memory.choose"), visible=False, scale=5, min_width=280
-            )
-            unload = gr.Button(label("memory.unload"), visible=False, size="sm", scale=0)
-        gr.Markdown(label("compare.terms"), elem_classes="tri-terms")
-    chosen = [language, models, precision]
-    shown = [memory, held, unload]
+        panel = build_models(house, language)
+    chosen, shown = panel.chosen, panel.memory
     with gr.Tabs(elem_classes="tri-inner"):
         with gr.Tab(label("ppl.tab"), id="ppl"):
             _perplexity(house, chosen, shown)
@@ -94,81 +60,7 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
         with gr.Tab(label("history.tab"), id="history") as earlier:
             build_history(house, language, earlier)
 
-    def say_fits(language: str, names: list[str], chosen_precision: str) -> str:
-        return _fits(house, language, names, chosen_precision)
-
-    def free(language: str, keys: list[str]) -> tuple[Any, ...]:
-        said = ""
-        for key in [] if on_space() else keys or []:
-            name, _, kept = key.rpartition("|")
-            try:
-                house.pool.unload(ModelReference.parse(name), kept)  # type: ignore[arg-type]
-            except WorkbenchError as error:
-                said += failed(language, error)
-        shown, choices, button = in_memory(house, language, said)
-        return shown, {**choices, "value": []}, button
-
-    for widget in (models, precision):
-        widget.change(say_fits, chosen, fits, trigger_mode="always_last", **QUICK)
-    unload.click(free, [language, held], shown, **QUICK)
-    gr.Timer(8).tick(lambda said: in_memory(house, said), language, shown, **QUICK)
-    return [
-        (say_fits, chosen, fits),
-        (lambda said: in_memory(house, said), [language], shown),
-    ]
-
-
-def in_memory(house: House, language: str, said: str = "") -> tuple[Any, ...]:
-    """The line of what is loaded, its choices for Unload, and the button."""
-    loaded = house.pool.loaded()
-    if not loaded:
-        empty = f'<p class="tri-quiet">{say(language, "memory.empty")}</p>'
-        hidden = gr.update(choices=[], value=[], visible=False)
-        return said + empty, hidden, gr.update(visible=False)
-    total = readable(sum(model.memory_bytes for model in loaded))
-    line = say(language, "memory.title", count=len(loaded), total=total)
-    choices = [
-        (
-            f"{model.reference.label} · {model.precision} · {readable(model.memory_bytes)}",
-            f"{model.name}|{model.precision}",
-        )
-        for model in loaded
-    ]
-    shown = f'<p class="tri-quiet"><b>{line}</b></p>'
-    mine = not on_space()  # visitors of a Space see what is loaded but cannot unload it
-    return said + shown, gr.update(choices=choices, visible=True), gr.update(visible=mine)
-
-
-def _precision(value: str) -> Precision | None:
-    return None if value == "auto" else value  # type: ignore[return-value]
-
-
-def _fits(house: House, language: str, names: list[str], chosen: str) -> str:
-    """For each chosen model, what it needs and whether that is there."""
-    from workbench.models.device import default_precision
-    from workbench.models.estimate import available, config_of, estimate
-
-    rows = []
-    for name in names or []:
-        try:
-            (reference,) = house.references([name])
-            precision = _precision(chosen) or default_precision()
-            wanted = estimate(config_of(reference, house.settings), precision)
-            budget = available(house.settings)
-            fits = wanted.total <= budget
-            words = say(
-                language,
-                "fits.yes" if fits else "fits.no",
-                precision=precision,
-                needed=readable(wanted.total),
-                weights=readable(wanted.weights),
-                available=readable(budget),
-            )
-            kind = "yes" if fits else "no"
-            rows.append(f'<li class="{kind}"><b>{reference.label}</b> {words}</li>')
-        except Exception as error:
-            rows.append(f"<li>{failed(language, error)}</li>")
-    return f'<ul class="tri-fits">{"".join(rows)}</ul>' if rows else ""
+    return panel.greetings
 
 
 def _buttons(run_key: str, element: str) -> tuple[gr.Button, gr.Button]:
@@ -228,7 +120,7 @@ def _perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
         asked = PerplexityRequest(
             models=house.references(names),
             text=_text(house, language, *where),
-            precision=_precision(precision),
+            precision=as_precision(precision),
             context=_whole(wide),
             stride=_whole(step),
             again=anew,
@@ -376,7 +268,7 @@ def _continuations(house: House, chosen: list[Any], shown: list[Any]) -> None:
                 seed=int(start or 0),
                 samples=int(many),
             ),
-            precision=_precision(precision),
+            precision=as_precision(precision),
             again=anew,
         )
         stop = house.stops.start(request, "continuation")
@@ -434,7 +326,7 @@ def _heatmap(house: House, chosen: list[Any], shown: list[Any]) -> None:
         language: str, names: list[str], precision: str, text: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         references = house.references(names)
-        asked = HeatMapRequest(references[:2], text or "", _precision(precision))
+        asked = HeatMapRequest(references[:2], text or "", as_precision(precision))
         stop = house.stops.start(request, "heatmap")
         maps: list[Surprise] = []
         yield progress(language, Progress("start", 0, 0, "")), "", *[gr.skip()] * 3

@@ -30,7 +30,7 @@ from workbench.errors import (
 )
 from workbench.events import Failed, Progress
 from workbench.language import Register, register
-from workbench.models.device import Precision, default_precision, device, is_out_of_memory
+from workbench.models.device import Precision, default_precision, is_out_of_memory
 from workbench.models.fetch import is_here, locate
 from workbench.models.loader import LoadedModel, identity
 from workbench.models.pool import ModelPool, alone_with
@@ -355,17 +355,9 @@ class _Clock:
 def _identity(
     request: ContinuationRequest, reference: ModelReference, prompt: str, fingerprint: str
 ) -> Identity:
-    return Identity(
-        kind=KIND,
-        model=str(reference.base),
-        adapter=reference.adapter,
-        fingerprint=fingerprint,
-        precision=request.precision or default_precision(),
-        device=device(),
-        text_name=prompt[:60],
-        text_sha256=Text("prompt", (prompt,)).sha256,
-        options=asdict(request.options),
-    )
+    precision = request.precision or default_precision()
+    text = Text(prompt[:60], (prompt,))
+    return Identity.of(KIND, reference, precision, fingerprint, text, asdict(request.options))
 
 
 def _stored(

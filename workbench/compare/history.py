@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.errors import UnknownResult
+from workbench.models.device import Precision, device
+from workbench.models.reference import ModelReference
+from workbench.texts import Text
 
 ExportFormat = Literal["csv", "json", "md"]
 # Raised when the same request would give other figures than before.
@@ -61,6 +64,29 @@ class Identity:
     """For people; two names of the same text are the same text."""
     text_sha256: str
     options: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        reference: ModelReference,
+        precision: Precision,
+        fingerprint: str,
+        text: Text,
+        options: dict[str, Any],
+    ) -> Identity:
+        """The identity of a result that is computed on this machine."""
+        return cls(
+            kind=kind,
+            model=str(reference.base),
+            adapter=reference.adapter,
+            fingerprint=fingerprint,
+            precision=precision,
+            device=device(),
+            text_name=text.name,
+            text_sha256=text.sha256,
+            options=options,
+        )
 
     @property
     def key(self) -> str:

@@ -31,7 +31,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.events import Failed, Progress
-from workbench.models.device import Precision, default_precision, device, is_out_of_memory
+from workbench.models.device import Precision, default_precision, is_out_of_memory
 from workbench.models.fetch import is_here, locate
 from workbench.models.loader import LoadedModel, identity
 from workbench.models.pool import ModelPool
@@ -205,17 +205,8 @@ def _one(
 def _identity(
     request: PerplexityRequest, reference: ModelReference, precision: Precision, fingerprint: str
 ) -> Identity:
-    return Identity(
-        kind=KIND,
-        model=str(reference.base),
-        adapter=reference.adapter,
-        fingerprint=fingerprint,
-        precision=precision,
-        device=device(),
-        text_name=request.text.name,
-        text_sha256=request.text.sha256,
-        options={"context": request.context, "stride": request.stride},
-    )
+    options = {"context": request.context, "stride": request.stride}
+    return Identity.of(KIND, reference, precision, fingerprint, request.text, options)
 
 
 def _find(
