@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests import tiny
 from tests.fake_hub import FakeHub
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name in FORGOTTEN or name.startswith("TRILOGY_"):
             del os.environ[name]
+    # the same everywhere, GPU or not; CUDA_VISIBLE_DEVICES=0 asks for the GPU
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     # threads that wait without spinning: other work may run on the same cores
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ["HF_HOME"] = HUB_HOME.name
@@ -47,12 +50,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def folders(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[None]:
     """No test sees the person's workspace; converted models are shared by real tests only."""
     real = any(request.node.get_closest_marker(name) for name in ("real", "e2e"))
     monkeypatch.setenv("TRILOGY_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setenv("TRILOGY_CACHE", str(REAL_CACHE if real else tmp_path / "cache"))
     monkeypatch.setenv("TRILOGY_CONFIG", str(tmp_path / "no-such-file.toml"))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

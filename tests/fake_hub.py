@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository.error and not allowed and not path.startswith("/api/"):
             status, code = repository.error
             self._say(status, b"", {"X-Error-Code": code})
-        elif path.startswith("/api/") and "/tree/" in rest:
+        elif path.startswith("/api/") and rest.startswith("tree/"):
             self._json([_entry(file, raw) for file, raw in repository.files.items()])
         elif path.startswith("/api/") and rest.split("/")[-1] in ("", "main", COMMIT):
             self._json(_information(name, repository))

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from workbench import logs
 
 HUB = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
 GOOGLE = "AIzaSyA1234567890abcdefghijklmnopqrs"
-
-
-@pytest.fixture(autouse=True)
-def afterwards():
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
@@ -72,6 +65,17 @@ def test_json_lines_parse_and_say_who_and_when(capsys: pytest.CaptureFixture[str
         "seconds": 1.5,
         "level": "info",
     }
+
+
+def test_a_logger_from_before_the_configuration_obeys_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    early = logs.get("models")
+    logs.configure("INFO", "json")
+    early.info("loaded", message=f"with {HUB}")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err)["message"] == "with [hidden]"
 
 
 def test_what_is_below_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:

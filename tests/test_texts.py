@@ -72,7 +72,7 @@ def test_utf32_with_big_endian_mark_is_read() -> None:
 
 
 def test_nul_bytes_are_named_as_such() -> None:
-    with pytest.raises(BrokenFile, match="program.exe.*NUL bytes"):
+    with pytest.raises(BrokenFile, match=r"program\.exe.*NUL bytes"):
         decode(b"MZ\x90\x00\x03\x00\x00\x00abc", "program.exe")
 
 
@@ -209,7 +209,7 @@ def test_a_text_without_a_visible_character_is_empty(tmp_path: Path, nothing: st
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TextNotFound, match="gone.txt"):
+    with pytest.raises(TextNotFound, match=r"gone\.txt"):
         from_file(tmp_path / "gone.txt", MUCH)
     with pytest.raises(TextNotFound):
         from_file(tmp_path, MUCH)

@@ -146,3 +146,60 @@ def load(reference: str, precision: Any, settings: Any) -> LoadedModel:
 
     work = fetch_and_load(ModelReference.parse(reference), precision, settings, never())
     return finish(work)[1]
+
+
+GGUF_NAMES = {
+    **{"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"},
+    **{"self_attn.o_proj": "attn_output", "input_layernorm": "attn_norm"},
+    **{"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"},
+    **{"post_attention_layernorm": "ffn_norm", "model.embed_tokens": "token_embd"},
+    **{"model.norm": "output_norm", "lm_head": "output"},
+}
+
+
+def save_gguf(path: Path, model: Any, tokenizer: Any, architecture: str = "llama") -> Path:
+    """A Llama with a byte-pair tokenizer as one GGUF file in float32."""
+    import json
+
+    from gguf import GGUFWriter
+
+    config = model.config
+    writer = GGUFWriter(path, architecture)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    inside = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token in tokenizer.all_special_tokens else 1 for token in tokens])
+    writer.add_token_merges([" ".join(pair) for pair in inside["merges"]])
+    writer.add_bos_token_id(tokenizer.bos_token_id)
+    writer.add_eos_token_id(tokenizer.eos_token_id)
+    for name, weight in model.state_dict().items():
+        writer.add_tensor(*_as_gguf(name.removesuffix(".weight"), weight.float(), config))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _as_gguf(name: str, weight: Any, config: Any) -> tuple[str, Any]:
+    """llama.cpp's name of a tensor, and its rows in llama.cpp's order."""
+    heads = {
+        "self_attn.q_proj": config.num_attention_heads,
+        "self_attn.k_proj": config.num_key_value_heads,
+    }
+    layer, _, rest = name.removeprefix("model.layers.").partition(".")
+    if not layer.isdigit():
+        return f"{GGUF_NAMES[name]}.weight", weight.numpy()
+    if rest in heads:
+        halves = weight.reshape(heads[rest], 2, -1, weight.shape[1])
+        weight = halves.swapaxes(1, 2).reshape(weight.shape)
+    return f"blk.{layer}.{GGUF_NAMES[rest]}.weight", weight.contiguous().numpy()

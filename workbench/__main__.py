@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator
@@ -255,7 +256,7 @@ def generate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _references(options: argparse.Namespace, settings: Settings) -> tuple[ModelReference, ...]:
-    references = tuple(map(ModelReference.parse, options.model))
+    references = tuple(dict.fromkeys(map(ModelReference.parse, options.model)))
     _say_terms(references, settings)
     return references
 
@@ -293,20 +294,22 @@ def _failures(failed: list[Failed]) -> dict[str, Any]:
 
 
 def _stoppable(events: Iterator[Any], stop: threading.Event) -> Iterator[Any]:
-    """Pass events on, show progress, and turn Ctrl-C into a stop that keeps what is done."""
+    """Pass events on and show progress; the first Ctrl-C stops and keeps what is done."""
     show = _Progress()
-    while True:
-        try:
-            event = next(events, None)
-        except KeyboardInterrupt:
-            stop.set()
-            continue
-        if event is None:
-            show.end()
-            return
-        if isinstance(event, Progress):
-            show(event)
-        yield event
+
+    def interrupted(*_signal: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        for event in events:
+            if isinstance(event, Progress):
+                show(event)
+            yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+        show.end()
 
 
 def _finish(work: Generator[Progress, None, Any]) -> Any:

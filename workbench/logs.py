@@ -64,5 +64,8 @@ def configure(level: str = "INFO", style: Literal["json", "text"] = "text") -> N
 
 
 def get(name: str) -> Any:
-    """A logger whose lines carry the name of the part that wrote them."""
-    return structlog.get_logger().bind(part=name)
+    """A logger whose lines carry the name of the part that wrote them.
+
+    It asks for the configuration at each line, so a module may keep one from its import.
+    """
+    return structlog.get_logger(part=name)

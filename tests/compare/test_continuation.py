@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -38,7 +39,9 @@ from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings
 
-CHARACTERS, BYTES, PAIRS = map(ModelReference.parse, ["made/characters", "made/bytes", "made/pairs"])
+CHARACTERS, BYTES, PAIRS = map(
+    ModelReference.parse, ["made/characters", "made/bytes", "made/pairs"]
+)
 SHORT = SamplingOptions(max_new_tokens=24)
 
 
@@ -96,7 +99,9 @@ def test_the_same_seed_gives_the_same_text(scene: Scene) -> None:
 
 
 def test_another_seed_gives_another_text(scene: Scene) -> None:
-    texts = {scene.texts(CHARACTERS, options=SamplingOptions(24, seed=seed))[0] for seed in range(4)}
+    texts = {
+        scene.texts(CHARACTERS, options=SamplingOptions(24, seed=seed))[0] for seed in range(4)
+    }
     assert len(texts) == 4
 
 
@@ -149,7 +154,7 @@ def test_draws_follow_the_distribution() -> None:
     ("options", "possible"),
     [
         ({"top_k": 2}, {0, 3}),
-        ({"top_p": 0.6}, {0, 3}),
+        ({"top_p": 0.7}, {0, 3}),
         ({"min_p": 0.3}, {0, 3}),
         ({"temperature": 0}, {3}),
         ({"temperature": 0.01}, {3}),
@@ -240,9 +245,10 @@ def test_two_models_stream_side_by_side(scene: Scene) -> None:
         for event in scene.start(CHARACTERS, BYTES, options=SamplingOptions(30))
         if isinstance(event, Token)
     ]
-    changes = sum(a != b for a, b in zip(order, order[1:], strict=False))
-    assert order.count(str(CHARACTERS)) == order.count(str(BYTES)) == 30
-    assert changes > 20
+    changes = sum(a != b for a, b in itertools.pairwise(order))
+    fewer = min(order.count(str(CHARACTERS)), order.count(str(BYTES)))
+    assert fewer > 4
+    assert changes >= fewer  # taking turns would be twice as many, one after the other is one
 
 
 def test_every_prompt_goes_to_every_model(scene: Scene) -> None:
@@ -299,10 +305,12 @@ def test_stop_stops_within_a_second_and_keeps_what_was_written(scene: Scene) -> 
 
 
 def test_a_closed_page_ends_the_writing_and_frees_the_models(scene: Scene) -> None:
+    before = set(threading.enumerate())
     work = scene.start(CHARACTERS, BYTES, options=SamplingOptions(200))
     next(event for event in work if isinstance(event, Token))
+    assert set(threading.enumerate()) - before
     work.close()  # type: ignore[attr-defined]
-    assert threading.active_count() < 10
+    assert not set(threading.enumerate()) - before
     for reference in (CHARACTERS, BYTES):
         scene.pool.unload(reference, "fp32")
     assert scene.pool.loaded() == []
@@ -379,9 +387,7 @@ def on_disk(tiny_model: Path, tmp_path: Path) -> tuple[ModelReference, History]:
     return ModelReference.parse(f"file:{tiny_model}"), History(tmp_path / "results.sqlite")
 
 
-def write(
-    who: tuple[ModelReference, History], pool: ModelPool, **more: Any
-) -> list[Written]:
+def write(who: tuple[ModelReference, History], pool: ModelPool, **more: Any) -> list[Written]:
     asked = {"prompts": ("佢話", "我"), "options": SamplingOptions(12, samples=2), **more}
     request = ContinuationRequest(models=(who[0],), precision="fp32", **asked)
     events = continuations(request, pool, who[1], tiny.never())
@@ -402,7 +408,8 @@ def test_what_was_written_is_shown_again_without_the_model(
 
 
 @pytest.mark.parametrize(
-    "other", [{"options": SamplingOptions(12, seed=2, samples=2)}, {"prompts": ("我哋",)}, {"again": True}]
+    "other",
+    [{"options": SamplingOptions(12, seed=2, samples=2)}, {"prompts": ("我哋",)}, {"again": True}],
 )
 def test_another_request_is_written_anew(
     on_disk: tuple[ModelReference, History], settings: Settings, other: dict[str, Any]

@@ -179,7 +179,7 @@ def test_one_or_two_models_and_some_text() -> None:
             HeatMapRequest(models, "text")
     with pytest.raises(EmptyText):
         HeatMapRequest((one,), "  \n")
-    with pytest.raises(TextError, match="4,?000"):
+    with pytest.raises(TextError, match=r"4,?000"):
         HeatMapRequest((one,), "x" * 4001)
 
 

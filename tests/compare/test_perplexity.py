@@ -40,7 +40,13 @@ from workbench.models.reference import ModelReference
 from workbench.settings import Settings
 from workbench.texts import Text, sample
 
-DOCUMENTS = ("佢哋今日去咗邊度食嘢呀?", "x", "The quick brown fox " * 6, "我唔知喎! " * 9, "𨋢😀\n\n  啦")
+DOCUMENTS = (
+    "佢哋今日去咗邊度食嘢呀?",
+    "x",
+    "The quick brown fox " * 6,
+    "我唔知喎! " * 9,
+    "𨋢😀\n\n  啦",
+)
 SOMETHING = ModelReference.parse("made/here")
 
 
@@ -208,7 +214,7 @@ def test_at_least_one_model_is_needed() -> None:
 
 def test_a_context_beyond_the_model_is_refused(by_characters: LoadedModel) -> None:
     assert window_size(by_characters, 256, None) == (256, 128)
-    with pytest.raises(ContextTooLong, match="257 tokens.*256"):
+    with pytest.raises(ContextTooLong, match=r"257 tokens.*256"):
         result(by_characters, request(context=257))
 
 
@@ -345,9 +351,7 @@ def test_models_are_scored_in_order_and_remembered(scene: Scene) -> None:
     found = scored(run(scene))
     assert [one.result.model for one in found] == [str(reference) for reference in scene[0]]
     assert [one.reused for one in found] == [False] * 3
-    assert [scene[2].get(one.number).model for one in found] == [
-        one.result.model for one in found
-    ]
+    assert [scene[2].get(one.number).model for one in found] == [one.result.model for one in found]
 
 
 def test_what_is_stored_is_not_computed_again(scene: Scene) -> None:

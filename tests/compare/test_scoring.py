@@ -170,7 +170,9 @@ def test_padding_on_the_right_changes_nothing(by_characters: LoadedModel) -> Non
     scorer = Scorer(by_characters)
     alone = scorer.score(row, places, torch.tensor(ids)).nll
     longer = torch.nn.functional.pad(row, (0, 30), value=by_characters.prefix_token)
-    assert torch.allclose(scorer.score(longer, places, torch.tensor(ids)).nll, alone, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(
+        scorer.score(longer, places, torch.tensor(ids)).nll, alone, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.real

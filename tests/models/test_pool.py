@@ -297,9 +297,7 @@ def test_a_model_is_free_again_after_work_that_failed(
     pool.unload(references[0], "fp32")
 
 
-def test_the_real_loader_loads_what_the_folder_holds(
-    tiny_model: Path, settings: Settings
-) -> None:
+def test_the_real_loader_loads_what_the_folder_holds(tiny_model: Path, settings: Settings) -> None:
     pool = ModelPool(settings)
     events, loaded = tiny.finish(
         pool.open(ModelReference.parse(f"file:{tiny_model}"), "fp32", tiny.never())

@@ -210,7 +210,7 @@ def export(rows: list[Stored], form: ExportFormat) -> str:
     names = list(dict.fromkeys(name for row in flat for name in row))
     if form == "csv":
         out = io.StringIO(newline="")
-        writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
+        writer = csv.DictWriter(out, names, restval="")  # \r\n, so that both are quoted in cells
         writer.writeheader()
         writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in flat)
         return out.getvalue()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -159,7 +160,7 @@ def perplexities(
     request: PerplexityRequest, pool: ModelPool, history: History, stop: threading.Event
 ) -> Iterator[Event]:
     """Score the text under each model in turn; a model that fails does not stop the next."""
-    for reference in request.models:
+    for reference in dict.fromkeys(request.models):
         try:
             yield from _one(request, reference, pool, history, stop)
         except Stopped as stopped:
@@ -309,9 +310,9 @@ def _shrinking(
     Raises:
         OutOfMemory: even one window is too much.
     """
-    waiting, size = planned, BATCH_TOKENS[loaded.device]
+    waiting = deque(batches(planned, BATCH_TOKENS[loaded.device]))
     while waiting:
-        batch = next(batches(waiting, size))
+        batch = waiting[0]
         try:
             scored = _score_batch(scorer, loaded, tokens, batch)
         except (RuntimeError, MemoryError) as error:
@@ -319,10 +320,10 @@ def _shrinking(
                 raise
             if len(batch) == 1:
                 raise OutOfMemory(model=loaded.reference.label) from error
-            size = max(1, batch[0].length * len(batch) // 2)
+            size = batch[0].length * len(batch) // 2
+            waiting = deque(smaller for large in waiting for smaller in batches(large, size))
             continue
-        finished = set(batch)
-        waiting = [window for window in waiting if window not in finished]
+        waiting.popleft()
         yield scored
 
 

@@ -88,3 +88,13 @@ def _write(gguf: Path, folder: Path, model: str) -> None:
         raise UnknownArchitecture(model=model, architecture=str(error)[:120]) from error
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    _drop_invented_tokens(folder / "tokenizer.json", network.get_input_embeddings().num_embeddings)
+
+
+def _drop_invented_tokens(path: Path, rows: int) -> None:
+    """transformers may add a token that the file does not have, and no weights stand for it."""
+    if path.is_file():
+        written = json.loads(path.read_text(encoding="utf-8"))
+        there = [token for token in written.get("added_tokens") or [] if token["id"] < rows]
+        if len(there) < len(written.get("added_tokens") or []):
+            path.write_text(json.dumps({**written, "added_tokens": there}), encoding="utf-8")

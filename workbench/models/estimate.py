@@ -26,6 +26,7 @@ from workbench.models import hub
 from workbench.models.bundled import bundled
 from workbench.models.check import check_config, read_config
 from workbench.models.device import PRECISIONS, Precision, free_memory, readable
+from workbench.models.fetch import is_here, locate
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings
 
@@ -137,6 +138,9 @@ def config_of(reference: ModelReference, settings: Settings) -> dict[str, Any]:
         if not reference.path.is_dir():
             raise ModelNotFound(model=str(reference.base))
         config = read_config(reference.path / "config.json", str(reference.base))
+    elif is_here(reference, settings):  # converted before; its header is slow to read
+        folder = locate(reference, settings).folder
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     else:
         config = _gguf_config(reference)
     check_config(config, str(reference.base), settings.trust_remote_code)
@@ -181,7 +185,8 @@ def shape_of(config_json: str) -> Shape:
         with torch.device("meta"):
             network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # a configuration from a stranger can fail in any way
-        reason = f"its config.json does not describe a network ({str(error)[:100]})"
+        said = " ".join(str(error).split())[:100]
+        reason = f"its config.json does not describe a network ({said})"
         raise LoadFailed(model=raw.get("model_type", "the model"), reason=reason) from error
     head = network.get_output_embeddings()
     linear = sum(

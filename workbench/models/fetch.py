@@ -149,7 +149,11 @@ def _converted(reference: ModelReference, settings: Settings) -> Path:
 
 
 def _adapter_on_hub(reference: ModelReference, settings: Settings) -> bool:
-    return reference.adapter is not None and not _adapter_folder(reference, settings).exists()
+    if reference.adapter is None or _adapter_folder(reference, settings).exists():
+        return False
+    with contextlib.suppress(WorkbenchError):
+        return ModelReference.parse(reference.adapter).kind == "hub"
+    return False
 
 
 def _adapter_folder(reference: ModelReference, settings: Settings) -> Path:

@@ -168,11 +168,10 @@ def _guarded(model: str, call: Any) -> Any:
     except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError) as error:
         raise ModelNotFound(model=model) from error
     except hub.HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        if status in (401, 403):
-            raise GatedModel(model=model) from error
-        raise DownloadFailed(model=model, reason=f"the Hub answered {status}") from error
+        raise _refused(model, error) from error
     except hub.LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, hub.HfHubHTTPError):
+            raise _refused(model, error.__cause__) from error
         raise HubUnreachable(model=model) from error
     except OSError as error:
         if error.errno == 28:
@@ -182,6 +181,13 @@ def _guarded(model: str, call: Any) -> Any:
         if _is_network(error):
             raise HubUnreachable(model=model) from error
         raise
+
+
+def _refused(model: str, error: Any) -> GatedModel | DownloadFailed:
+    status = getattr(error.response, "status_code", None)
+    if status in (401, 403):
+        return GatedModel(model=model)
+    return DownloadFailed(model=model, reason=f"the Hub answered {status}")
 
 
 def _is_network(error: BaseException) -> bool:

@@ -135,6 +135,8 @@ def _load(
         model = _with_adapter(model, fetched, reference)
     model.eval().requires_grad_(False)
     _check_vocabulary(model, tokenizer, reference)
+    if precision in ("nf4", "int8"):
+        _check_kernels(model, where, precision, reference)
     return LoadedModel(
         reference, precision, identity(fetched), where, model, tokenizer, _bytes(model)
     )
@@ -175,6 +177,25 @@ def _check_vocabulary(model: Any, tokenizer: Any, reference: ModelReference) -> 
     if len(tokenizer) > rows:
         reason = f"its tokenizer has {len(tokenizer)} tokens and its weights only {rows}"
         raise LoadFailed(model=reference.label, reason=reason)
+
+
+def _check_kernels(model: Any, where: str, precision: Precision, reference: ModelReference) -> None:
+    """Quantized kernels want certain sizes and say so only when they are used."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            for length in (1, 2):
+                model(torch.zeros((1, length), dtype=torch.long, device=where), use_cache=False)
+    except (RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise PrecisionUnavailable(
+            precision=precision,
+            model=reference.label,
+            reason=(str(error).strip().splitlines() or [type(error).__name__])[0][:120],
+            instead="bf16",
+        ) from error
 
 
 def _bytes(model: Any) -> int:
