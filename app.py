@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from tabs._frame import FAVICON, EarlyHead, header, theme
 from tabs._shared import QUICK, House
 from tabs._words import LANGUAGES, label, say, translations
 from workbench import logs
+from workbench.errors import WorkbenchError
 from workbench.settings import Settings, from_options
 
 
@@ -57,7 +59,10 @@ def launch_options(settings: Settings) -> dict[str, Any]:
 
 def main() -> None:
     """Start the workbench and serve it until it is stopped."""
-    settings = from_options()
+    try:
+        settings = from_options()
+    except WorkbenchError as error:
+        sys.exit(str(error))
     logs.configure(settings.log_level, settings.log_style)
     page = build(settings)
     page.queue(default_concurrency_limit=8)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from workbench.settings import Settings, default_cache, from_options
+from workbench.errors import BadSettings
+from workbench.settings import Settings, default_cache, from_options, load
 
 
 @pytest.fixture
@@ -56,9 +56,26 @@ def test_the_token_comes_from_the_environment_and_is_not_shown(
 
 
 @pytest.mark.parametrize("options", [["--port", "70000"], ["--memory-gb", "0"]])
-def test_nonsense_is_refused_at_start(options: list[str]) -> None:
-    with pytest.raises((ValidationError, SystemExit)):
+def test_nonsense_is_refused_at_start_in_one_sentence(options: list[str]) -> None:
+    with pytest.raises(BadSettings, match=options[0].strip("-").replace("-", "_")):
         from_options(options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "abc"), ("MEMORY_GB", "-3"), ("ALLOWED_MODELS", "not json")]
+)
+def test_nonsense_in_the_environment_is_one_sentence(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"TRILOGY_{name}", value)
+    with pytest.raises(BadSettings, match=name.lower()):
+        load()
+
+
+def test_a_broken_file_is_one_sentence(config: Path) -> None:
+    config.write_text("port = ")
+    with pytest.raises(BadSettings, match="cannot be used"):
+        load()
 
 
 def test_the_cache_follows_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:

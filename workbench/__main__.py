@@ -25,7 +25,7 @@ from workbench.errors import Stopped, WorkbenchError
 from workbench.events import Failed, Progress
 from workbench.models.device import PRECISIONS, readable
 from workbench.models.reference import ModelReference
-from workbench.settings import Settings
+from workbench.settings import Settings, load
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     chosen = {"workspace": options.workspace} if options.workspace else {}
-    settings = Settings(**chosen)
-    logs.configure("ERROR" if options.json else settings.log_level, settings.log_style)
     try:
+        settings = load(**chosen)
+        logs.configure("ERROR" if options.json else settings.log_level, settings.log_style)
         return int(options.run(options, settings))
     except WorkbenchError as error:
         print(error, file=sys.stderr)

@@ -19,6 +19,7 @@
     │   │   └── FitsNowhere
     │   ├── ModelBusy
     │   ├── NotAllowed
+    │   ├── BadSettings
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
@@ -201,6 +202,10 @@ class NotAllowed(RequestError):
     template = "{model} is not among the models that can be used here."
 
 
+class BadSettings(RequestError):
+    template = "The settings cannot be used: {reason}."
+
+
 class TextError(RequestError):
     pass
 
@@ -324,7 +329,9 @@ class IndexUnreachable(NoNetwork):
 
 
 class DownloadFailed(WorkFailed):
-    template = "{model} could not be downloaded: {reason}. What has arrived is kept; try again."
+    template = (
+        "{model} could not be downloaded: {reason}. Files that are whole are kept; try again."
+    )
 
 
 class BrokenWeights(WorkFailed):

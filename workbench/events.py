@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Progress:
     """How far one stage has come.
 
-    ``stage`` is one of: download, check, unpack, convert, load, wait, score, generate.
+    ``stage`` is one of: start, check, wait, download, unpack, convert, load, tokenize, score,
+    write.
     ``total`` is 0 when it is not known.
     """
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
+
+from workbench.errors import BadSettings
 
 
 def default_cache() -> Path:
@@ -82,6 +86,25 @@ class Settings(BaseSettings):
 
 
 def from_options(arguments: list[str] | None = None) -> Settings:
-    """Read the settings of a start: these options, the environment, the file."""
-    options: dict[str, Any] = {"_cli_parse_args": True if arguments is None else arguments}
-    return Settings(**options)
+    """Read the settings of a start: these options, the environment, the file.
+
+    Raises:
+        BadSettings: a value is out of its range, or the file is not TOML.
+    """
+    return load(_cli_parse_args=True if arguments is None else arguments)
+
+
+def load(**chosen: Any) -> Settings:
+    """Settings from the environment and the file, with some chosen here.
+
+    Raises:
+        BadSettings.
+    """
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "a value"
+        raise BadSettings(reason=f"{name}: {first['msg'].lower()}") from None
+    except (TOMLDecodeError, SettingsError) as error:
+        raise BadSettings(reason=" ".join(str(error).split())) from None

@@ -13,6 +13,8 @@ import pytest
 from tests import tiny
 from workbench.errors import DoesNotFit, LoadFailed, ModelBusy, ModelNotFound, Stopped
 from workbench.events import Progress
+from workbench.models.device import Precision
+from workbench.models.estimate import config_of, estimate
 from workbench.models.loader import LoadedModel
 from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
@@ -318,3 +320,31 @@ def test_stop_is_heard_while_somebody_else_is_at_work(
         with pytest.raises(Stopped), pool.using(opened(pool, references[0]), stop):
             pytest.fail("two at once")
     pool.unload(references[0], "fp32")
+
+
+def test_a_model_still_loading_keeps_its_memory_promised(
+    settings: Settings, tiny_model: Path, tiny_bytes: Path
+) -> None:
+    """Two different models that load at once must not both count the same free memory."""
+    config = config_of(ModelReference.parse(f"file:{tiny_model}"), settings)
+    one = estimate(config, "fp32", 1024).total
+    go = threading.Event()
+
+    def waits(
+        reference: ModelReference, precision: Precision, settings: Settings, stop: threading.Event
+    ) -> Generator[Progress, None, LoadedModel]:
+        yield Progress("load", 0, 1, "weights")
+        go.wait(10)
+        raise Stopped
+
+    pool = ModelPool(settings.model_copy(update={"memory_gb": 1.5 * one / 1e9}), waits)
+    first = pool.open(ModelReference.parse(f"file:{tiny_model}"), "fp32", threading.Event())
+    next(first), next(first)
+    second = pool.open(ModelReference.parse(f"file:{tiny_bytes}"), "fp32", threading.Event())
+    with pytest.raises(DoesNotFit):
+        for _ in second:
+            pass
+    first.close()
+    third = pool.open(ModelReference.parse(f"file:{tiny_bytes}"), "fp32", threading.Event())
+    assert [next(third).stage, next(third).stage] == ["check", "load"]
+    third.close()

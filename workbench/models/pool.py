@@ -48,6 +48,8 @@ class _Slot:
     abandoned: bool = False
     ready: threading.Event = field(default_factory=threading.Event)
     progress: Progress | None = None
+    reserved: int = 0
+    """Bytes it will take, while it is being loaded."""
     users: int = 0
     used: float = 0.0
 
@@ -60,6 +62,7 @@ class ModelPool:
         self._loader = loader
         self._slots: dict[Key, _Slot] = {}
         self._lock = threading.Lock()
+        self._room = threading.Lock()
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory, the most recently used first."""
@@ -147,7 +150,7 @@ class ModelPool:
         started = time.monotonic()
         try:
             yield Progress("check", 0, 0, "bytes", reference.label)
-            self._make_room(reference, key[1], context)
+            self._make_room(reference, slot, key[1], context)
             work = self._loader(reference, key[1], self.settings, stop)
             slot.loaded = yield from _noting(work, slot)
         except BaseException as error:
@@ -158,6 +161,7 @@ class ModelPool:
                 self._slots.pop(key, None)
             raise
         finally:
+            slot.reserved = 0
             slot.ready.set()
         seconds = round(time.monotonic() - started, 2)
         log.info("loaded", model=key[0], precision=key[1], seconds=seconds)
@@ -175,20 +179,32 @@ class ModelPool:
                 slot.users -= 1
             raise
 
-    def _make_room(self, reference: ModelReference, precision: Precision, context: int) -> None:
-        """Evict the least recently used idle models until the new one fits."""
+    def _make_room(
+        self, reference: ModelReference, slot: _Slot, precision: Precision, context: int
+    ) -> None:
+        """Evict the least recently used idle models until the new one fits, and reserve it."""
         config = config_of(reference, self.settings)
-        while True:
+        if self.settings.trust_remote_code and "auto_map" in config:
+            return  # only the repository's own code could tell its size
+        with self._room:
+            while True:
+                try:
+                    fits = check_fits(reference.label, config, precision, context, self._budget())
+                    slot.reserved = fits.total
+                    return
+                except DoesNotFit:
+                    if not self._evict_one():
+                        raise
+
+    def _budget(self) -> int:
+        """Bytes one more model may take, those promised to models still loading left out."""
+        with self._lock:
+            promised = sum(slot.reserved for slot in self._slots.values())
+        budget = available(self.settings)
+        if self.settings.memory_gb is not None:
             held = sum(model.memory_bytes for model in self.loaded())
-            budget = available(self.settings)
-            if self.settings.memory_gb is not None:
-                budget = min(budget, int(self.settings.memory_gb * 1e9) - held)
-            try:
-                check_fits(reference.label, config, precision, context, budget)
-                return
-            except DoesNotFit:
-                if not self._evict_one():
-                    raise
+            budget = min(budget, int(self.settings.memory_gb * 1e9) - held)
+        return budget - promised
 
     def _evict_one(self) -> bool:
         with self._lock:
