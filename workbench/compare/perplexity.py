@@ -43,7 +43,7 @@ log = logs.get("perplexity")
 KIND = "perplexity"
 DEFAULT_CONTEXT = 1024
 # Tokens of one padded batch: enough to keep the machine busy, few enough for its memory.
-BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
+BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 
 
 @dataclass(frozen=True)

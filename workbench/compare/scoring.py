@@ -15,7 +15,7 @@ from typing import Any
 from workbench.models.loader import LoadedModel
 
 # Rows and columns of one block of logits: small enough for a CPU's cache, large for a GPU.
-BLOCK = {"cpu": (512, 8192), "cuda": (4096, 32768)}
+BLOCK = {"cpu": (1024, 4096), "cuda": (4096, 32768)}
 PROBE_LENGTH = 8
 TOLERANCE = 0.01
 
@@ -75,33 +75,43 @@ class Scorer:
         """hidden [R, H], targets [R] -> nll [R], best tokens [R, K], their nll [R, K]."""
         import torch
 
-        partial, wanted = [], torch.zeros(len(targets), dtype=torch.float32, device=hidden.device)
+        wanted = torch.zeros(len(targets), dtype=torch.float32, device=hidden.device)
+        total = torch.full_like(wanted, -torch.inf, dtype=torch.float64)
         best = (hidden.new_empty((len(targets), 0), dtype=torch.float32), targets.new_empty(0))
         for start, logits in self._blocks(hidden):
-            partial.append(torch.logsumexp(logits, 1))
             inside = (targets >= start) & (targets < start + logits.shape[1])
             wanted[inside] = logits[inside, targets[inside] - start]
             if top:
                 best = _merge(best, logits, start, top)
-        total = torch.logsumexp(torch.stack(partial), 0)
-        nll = total.double() - wanted.double()
+            torch.logaddexp(total, _log_sum(logits).double(), out=total)
+        nll = total - wanted.double()
         if not top:
             return nll, None, None
-        return nll, best[1], total[:, None].double() - best[0].double()
+        return nll, best[1], total[:, None] - best[0].double()
 
     def _blocks(self, hidden: Any) -> Any:
-        """Yield (first column, float32 logits [R, C]) over the vocabulary."""
+        """Yield (first column, float32 logits [R, C]); each block overwrites the one before.
+
+        One pair of buffers for all blocks: a fresh pair for each would be scattered over
+        the heap, and paged in again and again.
+        """
         import torch
 
         if type(self._head) is not torch.nn.Linear:
             yield 0, self._shape(self._head(hidden).float())
             return
         weight, bias = self._head.weight, self._head.bias
-        for start in range(0, weight.shape[0], self._columns):
-            end = start + self._columns
-            part = None if bias is None else bias[start:end]
-            logits = torch.nn.functional.linear(hidden, weight[start:end], part)
-            yield start, self._shape(logits.float())
+        columns = min(self._columns, weight.shape[0])
+        products = hidden.new_empty((len(hidden), columns))
+        buffer = torch.empty_like(products, dtype=torch.float32)
+        for start in range(0, weight.shape[0], columns):
+            part = weight[start : start + columns].T
+            product, logits = products[:, : part.shape[1]], buffer[:, : part.shape[1]]
+            if bias is None:
+                torch.mm(hidden, part, out=product)
+            else:
+                torch.addmm(bias[start : start + columns], hidden, part, out=product)
+            yield start, self._shape(logits.copy_(product))
 
     def _agrees(self) -> bool:
         """Body and head, taken apart, must give what the whole model gives."""
@@ -115,7 +125,7 @@ class Scorer:
             hidden = getattr(output, "last_hidden_state", None)
             if hidden is None or hidden.shape[1] != PROBE_LENGTH:
                 return False
-            apart = torch.cat([logits for _, logits in self._blocks(hidden[0])], 1)
+            apart = torch.cat([logits.clone() for _, logits in self._blocks(hidden[0])], 1)
         same_shape = apart.shape == whole.shape
         return bool(same_shape and (apart - whole).abs().max() < TOLERANCE * whole.abs().max())
 
@@ -129,8 +139,16 @@ def _logit_shape(config: Any) -> Callable[[Any], Any]:
     cap = getattr(config, "final_logit_softcapping", None)
     scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", 0) or 1)
     if cap:
-        return lambda logits: (logits * scale / cap).tanh() * cap
-    return (lambda logits: logits) if scale == 1 else (lambda logits: logits * scale)
+        return lambda logits: logits.mul_(scale / cap).tanh_().mul_(cap)
+    return (lambda logits: logits) if scale == 1 else (lambda logits: logits.mul_(scale))
+
+
+def _log_sum(logits: Any) -> Any:
+    """The log-sum-exp of each row, worked out in place: the logits are gone afterwards."""
+    import torch
+
+    peak = logits.amax(1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min)
+    return logits.sub_(peak).exp_().sum(1).log_().add_(peak[:, 0])
 
 
 def _merge(best: tuple[Any, Any], logits: Any, start: int, top: int) -> tuple[Any, Any]:

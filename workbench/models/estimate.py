@@ -37,7 +37,7 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets" / "models"
 LINEAR_BYTES = {"nf4": 0.5 + 1 / 64 + 4 / (64 * 256), "int8": 1.0, "bf16": 2.0, "fp32": 4.0}
 OTHER_BYTES = {"nf4": 2, "int8": 2, "bf16": 2, "fp32": 4}
 # Scoring holds one block of logits, [ROWS, COLUMNS] in the working type and in float32.
-LOGIT_ROWS, LOGIT_COLUMNS = 512, 8192
+LOGIT_ROWS, LOGIT_COLUMNS = 1024, 4096
 SHORT = 256
 
 
