@@ -354,7 +354,10 @@ def _sentence(progress: Progress) -> str:
 
 
 def _print(options: argparse.Namespace, document: dict[str, Any], lines: list[str]) -> int:
-    print(json.dumps(document, ensure_ascii=False, indent=2) if options.json else "\n".join(lines))
+    if options.json:
+        lines = [json.dumps(document, ensure_ascii=False, indent=2)]
+    for line in lines:
+        print(line)
     return 0
 
 

@@ -33,6 +33,7 @@ from workbench.errors import (
 )
 from workbench.events import Failed, Progress
 from workbench.models.device import Precision, default_precision, is_out_of_memory
+from workbench.models.estimate import config_of
 from workbench.models.fetch import is_here, locate
 from workbench.models.loader import LoadedModel, identity
 from workbench.models.pool import ModelPool
@@ -187,6 +188,9 @@ def _one(
         if known:
             yield known
             return
+    if request.context is not None:  # said before anything is downloaded or loaded
+        limit = config_of(reference, pool.settings).get("max_position_embeddings")
+        check_context(request.context, limit, reference)
     context = request.context or DEFAULT_CONTEXT
     loaded = yield from pool.open(reference, precision, stop, context)
     with pool.using(loaded, stop):
@@ -231,10 +235,16 @@ def window_size(loaded: LoadedModel, context: int | None, stride: int | None) ->
         ContextTooLong: more than the model was made for was asked.
     """
     limit = loaded.context_limit
-    if context is not None and limit is not None and context > limit:
-        raise ContextTooLong(context=context, model=loaded.reference.label, limit=limit)
+    if context is not None:
+        check_context(context, limit, loaded.reference)
     chosen = context or min(DEFAULT_CONTEXT, limit or DEFAULT_CONTEXT)
     return chosen, min(stride or chosen // 2, chosen - 1)
+
+
+def check_context(context: int, limit: int | None, reference: ModelReference) -> None:
+    """Raises ContextTooLong when the model says how much it reads, and this is more."""
+    if limit and context > limit:
+        raise ContextTooLong(context=context, model=reference.label, limit=limit)
 
 
 def score(
