@@ -70,6 +70,11 @@ def _buttons(run_key: str, element: str) -> tuple[gr.Button, gr.Button]:
     return run, stop
 
 
+def _keeping_the_rest(said: str) -> tuple[Any, ...]:
+    """A notice beside results and memory as they are."""
+    return said, *[gr.skip()] * 4
+
+
 def _perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
     gr.Markdown(label("ppl.intro"))
     source = gr.Radio(
@@ -109,7 +114,7 @@ def _perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
 
     source.change(show_source, source, [named, pasted, file_row, hub_row], **QUICK)
 
-    @guarded(lambda said: (said, gr.skip(), *[gr.skip()] * 3))
+    @guarded(_keeping_the_rest)
     def compare(
         language: str, names: list[str], precision: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
@@ -250,7 +255,7 @@ def _continuations(house: House, chosen: list[Any], shown: list[Any]) -> None:
 
     preset.change(choose, preset, dials, **QUICK)
 
-    @guarded(lambda said: (said, gr.skip(), *[gr.skip()] * 3))
+    @guarded(_keeping_the_rest)
     def write(
         language: str, names: list[str], precision: str, text: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
@@ -321,7 +326,7 @@ def _heatmap(house: House, chosen: list[Any], shown: list[Any]) -> None:
     moving = gr.HTML(elem_id="map-progress")
     results = gr.HTML(label("map.empty"), elem_id="map-results", elem_classes="tri-results")
 
-    @guarded(lambda said: (said, gr.skip(), *[gr.skip()] * 3))
+    @guarded(_keeping_the_rest)
     def draw(
         language: str, names: list[str], precision: str, text: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:

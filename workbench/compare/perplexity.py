@@ -21,7 +21,6 @@ from workbench.compare.memory import PeakMemory
 from workbench.compare.scoring import Scorer
 from workbench.compare.windows import Window, batches, windows
 from workbench.errors import (
-    ContextTooLong,
     HalfPrecisionOverflow,
     NoModel,
     NoPrefixToken,
@@ -33,7 +32,7 @@ from workbench.errors import (
 )
 from workbench.events import Failed, Progress
 from workbench.models.device import Precision, default_precision, is_out_of_memory
-from workbench.models.estimate import config_of
+from workbench.models.estimate import DEFAULT_CONTEXT, check_context
 from workbench.models.fetch import is_here, locate
 from workbench.models.loader import LoadedModel, identity
 from workbench.models.pool import ModelPool
@@ -42,7 +41,6 @@ from workbench.texts import Text
 
 log = logs.get("perplexity")
 KIND = "perplexity"
-DEFAULT_CONTEXT = 1024
 # Tokens of one padded batch: enough to keep the machine busy, few enough for its memory.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 
@@ -188,11 +186,7 @@ def _one(
         if known:
             yield known
             return
-    if request.context is not None:  # said before anything is downloaded or loaded
-        limit = config_of(reference, pool.settings).get("max_position_embeddings")
-        check_context(request.context, limit, reference)
-    context = request.context or DEFAULT_CONTEXT
-    loaded = yield from pool.open(reference, precision, stop, context)
+    loaded = yield from pool.open(reference, precision, stop, request.context)
     with pool.using(loaded, stop):
         known = (
             None
@@ -236,15 +230,9 @@ def window_size(loaded: LoadedModel, context: int | None, stride: int | None) ->
     """
     limit = loaded.context_limit
     if context is not None:
-        check_context(context, limit, loaded.reference)
+        check_context(loaded.reference.label, limit, context)
     chosen = context or min(DEFAULT_CONTEXT, limit or DEFAULT_CONTEXT)
     return chosen, min(stride or chosen // 2, chosen - 1)
-
-
-def check_context(context: int, limit: int | None, reference: ModelReference) -> None:
-    """Raises ContextTooLong when the model says how much it reads, and this is more."""
-    if limit and context > limit:
-        raise ContextTooLong(context=context, model=reference.label, limit=limit)
 
 
 def score(

@@ -1,7 +1,7 @@
 """Several threads that take turns, one step each, in a fair order.
 
-Two models that decode at once on the same cores would slow each other down by more
-than half; taking turns token by token keeps both streams moving at full speed.
+Two models that decode at once on the same cores fight over them; taking turns token
+by token keeps both streams moving, and lets each be timed by its own work alone.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def device() -> str:
 
 
 def default_precision() -> Precision:
-    """NF4 on a GPU, as the field does; bf16 on a CPU, where NF4 saves memory but no time."""
+    """NF4 on a GPU, as the field does; bf16 on a CPU, where NF4 is unpacked at every pass."""
     return "nf4" if device() == "cuda" else "bf16"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import (
+    ContextTooLong,
     DoesNotFit,
     FitsInPrecision,
     FitsNowhere,
@@ -39,6 +40,7 @@ OTHER_BYTES = {"nf4": 2, "int8": 2, "bf16": 2, "fp32": 4}
 # Scoring holds one block of logits, [ROWS, COLUMNS] in the working type and in float32.
 LOGIT_ROWS, LOGIT_COLUMNS = 1024, 4096
 SHORT = 256
+DEFAULT_CONTEXT = 1024
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ def estimate(
         cache=kept * batch * other,
         workspace=activations + LOGIT_ROWS * LOGIT_COLUMNS * (other + 4),
     )
+
+
+def check_context(model: str, limit: int | None, context: int) -> None:
+    """Raises ContextTooLong when the model says how much it reads, and this is more."""
+    if limit and context > limit:
+        raise ContextTooLong(context=context, model=model, limit=limit)
 
 
 def check_fits(

@@ -1,7 +1,7 @@
 """From a reference to a folder on this machine that is safe to load.
 
 Whatever must be downloaded or converted is done in a child process, which can be
-stopped at any moment and leaves what has arrived for the next try. Weights are
+stopped at any moment and leaves the files that are whole for the next try. Weights are
 safetensors; pickles and programs from repositories are refused before anything
 large is downloaded. This module does not load models.
 """

@@ -1,7 +1,7 @@
 """Models and adapters on the Hugging Face Hub: looked at first, then downloaded.
 
-Downloads go to the usual Hub cache, which other tools share, and resume where they
-were cut. This module does not load models.
+Downloads go to the usual Hub cache, which other tools share; files that are whole are
+not fetched again. This module does not load models.
 """
 
 from __future__ import annotations

@@ -18,7 +18,13 @@ from workbench import logs
 from workbench.errors import DoesNotFit, ModelBusy, Stopped, WorkbenchError
 from workbench.events import Progress
 from workbench.models.device import Precision, device
-from workbench.models.estimate import available, check_fits, config_of
+from workbench.models.estimate import (
+    DEFAULT_CONTEXT,
+    available,
+    check_context,
+    check_fits,
+    config_of,
+)
 from workbench.models.fetch import fetch
 from workbench.models.loader import LoadedModel, load
 from workbench.models.reference import ModelReference
@@ -75,11 +81,15 @@ class ModelPool:
         reference: ModelReference,
         precision: Precision,
         stop: threading.Event,
-        context: int = 1024,
+        context: int | None = None,
     ) -> Generator[Progress, None, LoadedModel]:
         """Yield progress, return the model, pinned: ``release`` it when done.
 
+        Args:
+            context: tokens there must be room for; None is 1024, or the model's limit.
+
         Raises:
+            ContextTooLong: more than the model was made for, said before it is loaded.
             DoesNotFit: it would not fit even after everything idle is evicted.
             Stopped, ModelError, WorkFailed: from fetching and loading.
         """
@@ -145,7 +155,7 @@ class ModelPool:
         slot: _Slot,
         reference: ModelReference,
         stop: threading.Event,
-        context: int,
+        context: int | None,
     ) -> Iterator[Progress]:
         started = time.monotonic()
         try:
@@ -180,10 +190,13 @@ class ModelPool:
             raise
 
     def _make_room(
-        self, reference: ModelReference, slot: _Slot, precision: Precision, context: int
+        self, reference: ModelReference, slot: _Slot, precision: Precision, context: int | None
     ) -> None:
         """Evict the least recently used idle models until the new one fits, and reserve it."""
         config = config_of(reference, self.settings)
+        limit = config.get("max_position_embeddings")
+        context = context or min(DEFAULT_CONTEXT, limit or DEFAULT_CONTEXT)
+        check_context(reference.label, limit, context)
         if self.settings.trust_remote_code and "auto_map" in config:
             return  # only the repository's own code could tell its size
         with self._room:
