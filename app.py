@@ -26,7 +26,11 @@ def build(settings: Settings) -> gr.Blocks:
         with gr.Tabs(elem_classes="tri-tabs"):
             with gr.Tab(label("compare.name"), id="compare"):
                 greetings = compare.build(house, language)
-            for name, tab in (("prompts", prompts), ("data", data), ("tune", tune), ("chat", chat)):
+            with gr.Tab(label("prompts.name"), id="prompts"):
+                prompts.build()
+            with gr.Tab(label("data.name"), id="data"):
+                greetings += data.build(house, language)
+            for name, tab in (("tune", tune), ("chat", chat)):
                 with gr.Tab(label(f"{name}.name"), id=name):
                     tab.build()
         # Gradio picks the labels' language by itself; the server is told here.

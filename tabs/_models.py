@@ -13,7 +13,8 @@ import gradio as gr
 from tabs._shared import QUICK, House, failed, on_space
 from tabs._words import label, say
 from workbench.errors import WorkbenchError
-from workbench.models.device import PRECISIONS, Precision, readable
+from workbench.events import readable
+from workbench.models.device import PRECISIONS, Precision
 from workbench.models.reference import ModelReference
 
 DEFAULT_MODELS = ["bundled:gemma-3-270m", "bundled:smollm2-135m-instruct"]

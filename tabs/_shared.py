@@ -18,13 +18,13 @@ import gradio as gr
 from tabs._words import explain, say
 from workbench import logs
 from workbench.compare.history import History
+from workbench.data.shelf import Shelf
 from workbench.errors import NotAllowed, WorkbenchError
-from workbench.events import Progress
-from workbench.models.device import readable
+from workbench.events import Progress, readable
 from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings
-from workbench.workspace import Workspace
+from workbench.workspace import Workspace, check_name
 
 log = logs.get("page")
 # Events that compute stand in one line, whichever tab they come from.
@@ -66,11 +66,18 @@ class House:
     pool: ModelPool
     history: History
     stops: Stops = field(default_factory=Stops)
+    shelf: Shelf = field(default_factory=Shelf)
 
     @classmethod
     def build(cls, settings: Settings) -> House:
         workspace = Workspace(settings.workspace)
         return cls(settings, ModelPool(settings), History(workspace.results))
+
+    def workspace(self, request: gr.Request) -> Workspace:
+        """Where a visitor's datasets lie: on a public Space each page has a place of its own."""
+        if on_space():
+            return Workspace(self.settings.workspace / "visitors" / check_name(_visitor(request)))
+        return Workspace(self.settings.workspace)
 
     def references(self, names: list[str]) -> tuple[ModelReference, ...]:
         """What a visitor chose, each once, in their order, and allowed here.
@@ -89,6 +96,10 @@ class House:
         from workbench.models.bundled import BUNDLED
 
         return {f"bundled:{name}" for name in BUNDLED} | set(self.settings.allowed_models)
+
+
+def _visitor(request: gr.Request) -> str:
+    return request.session_hash or "nobody"
 
 
 def on_space() -> bool:

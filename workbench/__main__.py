@@ -3,6 +3,7 @@
     python -m workbench models list | fetch REF | estimate REF --precision P
     python -m workbench perplexity --model REF [--model REF] --text FILE
     python -m workbench generate --model REF --prompt TEXT
+    python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...
 
 ``--json`` prints one JSON document on standard output; progress goes to standard
 error. Exit 0: done; 2: the request was wrong (one line says what); 1: it failed.
@@ -11,19 +12,18 @@ error. Exit 0: done; 2: the request was wrong (one line says what); 1: it failed
 from __future__ import annotations
 
 import argparse
-import json
-import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import __version__, logs
+from workbench.console import answer, finished, stoppable
+from workbench.data import commands as data
 from workbench.errors import Stopped, WorkbenchError
-from workbench.events import Failed, Progress
-from workbench.models.device import PRECISIONS, readable
+from workbench.events import Failed, readable
+from workbench.models.device import PRECISIONS
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings, load
 from workbench.workspace import Workspace
@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(verbs, common)
     _add_perplexity(verbs, common)
     _add_generate(verbs, common)
+    data.add(verbs, common)
     return parser
 
 
@@ -130,7 +131,7 @@ def list_models(options: argparse.Namespace, settings: Settings) -> int:
         + ("here" if row["fetched"] else f"{readable(float(str(row['download_bytes'])))} to fetch")
         for row in rows
     ]
-    return _print(options, {"models": rows}, lines)
+    return answer(options, {"models": rows}, lines)
 
 
 def fetch_model(options: argparse.Namespace, settings: Settings) -> int:
@@ -138,13 +139,13 @@ def fetch_model(options: argparse.Namespace, settings: Settings) -> int:
 
     reference = ModelReference.parse(options.reference)
     _say_terms([reference], settings)
-    fetched = _finish(fetch(reference, settings, threading.Event()))
+    fetched = finished(fetch(reference, settings, threading.Event()))
     document = {
         "model": str(reference),
         "folder": str(fetched.folder),
         "fingerprint": fetched.fingerprint,
     }
-    return _print(options, document, [f"{reference} is in {fetched.folder}"])
+    return answer(options, document, [f"{reference} is in {fetched.folder}"])
 
 
 def estimate_model(options: argparse.Namespace, settings: Settings) -> int:
@@ -171,7 +172,7 @@ def estimate_model(options: argparse.Namespace, settings: Settings) -> int:
         f"{readable(memory.weights)}, cache {readable(memory.cache)}, workspace "
         f"{readable(memory.workspace)}); {readable(budget)} can be used: {verdict}"
     )
-    return _print(options, document, [line])
+    return answer(options, document, [line])
 
 
 def score_text(options: argparse.Namespace, settings: Settings) -> int:
@@ -193,7 +194,7 @@ def score_text(options: argparse.Namespace, settings: Settings) -> int:
     history = History(Workspace(settings.workspace).results)
     events = perplexities(request, ModelPool(settings), history, stop)
     scored, failed = [], []
-    for event in _stoppable(events, stop):
+    for event in stoppable(events, stop):
         if isinstance(event, Scored):
             scored.append(event.result)
         elif isinstance(event, Failed):
@@ -208,7 +209,7 @@ def score_text(options: argparse.Namespace, settings: Settings) -> int:
         f"{result.bits_per_byte:.4f} bits per byte, token perplexity {result.token_perplexity:.2f}"
         for result in scored
     ]
-    _print(options, document, lines)
+    answer(options, document, lines)
     return max((event.error.exit_code for event in failed), default=0)
 
 
@@ -232,7 +233,7 @@ def generate(options: argparse.Namespace, settings: Settings) -> int:
     history = History(Workspace(settings.workspace).results)
     events = continuations(request, ModelPool(settings), history, stop)
     written, failed = [], []
-    for event in _stoppable(events, stop):
+    for event in stoppable(events, stop):
         if isinstance(event, Written):
             written.append(event)
         elif isinstance(event, Failed):
@@ -251,7 +252,7 @@ def generate(options: argparse.Namespace, settings: Settings) -> int:
         for sample in written
     ]
     document = {"options": asdict(sampling), "results": rows, **_failures(failed)}
-    _print(options, document, [f"[{row['model']}] {row['prompt']}{row['text']}" for row in rows])
+    answer(options, document, [f"[{row['model']}] {row['prompt']}{row['text']}" for row in rows])
     return max((event.error.exit_code for event in failed), default=0)
 
 
@@ -291,74 +292,6 @@ def _failures(failed: list[Failed]) -> dict[str, Any]:
         print(event.error, file=sys.stderr)
     rows = [{"model": event.model, "error": str(event.error)} for event in failed]
     return {"failures": rows} if rows else {}
-
-
-def _stoppable(events: Iterator[Any], stop: threading.Event) -> Iterator[Any]:
-    """Pass events on and show progress; the first Ctrl-C stops and keeps what is done."""
-    show = _Progress()
-
-    def interrupted(*_signal: Any) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        for event in events:
-            if isinstance(event, Progress):
-                show(event)
-            yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
-        show.end()
-
-
-def _finish(work: Generator[Progress, None, Any]) -> Any:
-    """Run work to its end, showing progress, and return its value."""
-    show = _Progress()
-    while True:
-        try:
-            show(next(work))
-        except StopIteration as finished:
-            show.end()
-            return finished.value
-
-
-class _Progress:
-    """One line on a terminal, rewritten; one line a stage elsewhere."""
-
-    def __init__(self) -> None:
-        self._last: tuple[str, str] | None = None
-        self._live = sys.stderr.isatty()
-
-    def __call__(self, progress: Progress) -> None:
-        changed = (progress.stage, progress.model) != self._last
-        self._last = (progress.stage, progress.model)
-        if self._live:
-            print(f"\r\033[K{_sentence(progress)}", end="", file=sys.stderr, flush=True)
-        elif changed:
-            print(_sentence(progress), file=sys.stderr)
-
-    def end(self) -> None:
-        if self._live and self._last:
-            print(file=sys.stderr)
-
-
-def _sentence(progress: Progress) -> str:
-    if progress.unit == "bytes" and progress.total:
-        amount = f"{readable(progress.done)} of {readable(progress.total)}"
-    elif progress.total:
-        amount = f"{progress.done:.0f} of {progress.total:.0f} {progress.unit}"
-    else:
-        amount = f"{progress.done:.0f} {progress.unit}" if progress.done else ""
-    return f"{progress.stage} {progress.model} {amount}".strip()
-
-
-def _print(options: argparse.Namespace, document: dict[str, Any], lines: list[str]) -> int:
-    if options.json:
-        lines = [json.dumps(document, ensure_ascii=False, indent=2)]
-    for line in lines:
-        print(line)
-    return 0
 
 
 if __name__ == "__main__":

@@ -31,6 +31,28 @@
     │   │   ├── BrokenFile
     │   │   ├── UnknownColumn
     │   │   └── DatasetUnavailable
+    │   ├── DataError
+    │   │   ├── NoDatasetChosen
+    │   │   ├── NoFile
+    │   │   ├── NoSuchDataset
+    │   │   ├── DatasetExists
+    │   │   ├── FileTooLarge
+    │   │   ├── BadArchive
+    │   │   ├── NoRows
+    │   │   ├── UnknownFormat
+    │   │   ├── BadMapping
+    │   │   ├── BadRow
+    │   │   ├── NoSuchRow
+    │   │   ├── BadExpression
+    │   │   ├── QueryTooSlow
+    │   │   ├── BadStep
+    │   │   ├── NothingToUndo
+    │   │   ├── NothingLeft
+    │   │   ├── BadShares
+    │   │   ├── CannotExport
+    │   │   ├── InputMissing
+    │   │   ├── InputChanged
+    │   │   └── BadRecipe
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -42,6 +64,7 @@
     │       ├── NotCausal
     │       ├── UnknownArchitecture
     │       ├── BadAdapter
+    │       ├── BadTemplate
     │       └── PrecisionUnavailable
     └── WorkFailed              the request was fine, the work did not finish (exit 1)
         ├── NoNetwork
@@ -253,6 +276,97 @@ class DatasetUnavailable(TextError):
     template = "The dataset {name} could not be read from the Hub: {reason}."
 
 
+class DataError(RequestError):
+    pass
+
+
+class NoDatasetChosen(DataError):
+    template = "No dataset is on the desk yet. Bring one in, or choose one above."
+
+
+class NoFile(DataError):
+    template = "No file is there yet. Drop one into the box."
+
+
+class NoSuchDataset(DataError):
+    template = "There is no dataset called {name} in the workspace."
+
+
+class DatasetExists(DataError):
+    template = "There is already a dataset called {name}. Choose another name."
+
+
+class FileTooLarge(DataError):
+    template = "{name} is {size} when unpacked; at most {limit} are read. Bring a part of it."
+
+
+class BadArchive(DataError):
+    template = "{name} cannot be unpacked: {reason}."
+
+
+class NoRows(DataError):
+    template = "{name} holds no rows. Choose a file with at least one."
+
+
+class UnknownFormat(DataError):
+    template = (
+        "The rows of {name} fit no format that is known here (their fields: {fields}). "
+        "Choose the format and its fields by hand."
+    )
+
+
+class BadMapping(DataError):
+    template = "{name} cannot be read as {format}: {reason}."
+
+
+class BadRow(DataError):
+    template = "{name}, line {line}: {reason}. Mend it, or choose to leave bad rows out."
+
+
+class NoSuchRow(DataError):
+    template = "There is no row number {row}; the dataset has {count}."
+
+
+class BadExpression(DataError):
+    template = "The filter cannot be used: {reason}."
+
+
+class QueryTooSlow(DataError):
+    template = "The filter took longer than {seconds} seconds and was stopped. Make it simpler."
+
+
+class BadStep(DataError):
+    template = "This step cannot be done: {reason}."
+
+
+class NothingToUndo(DataError):
+    template = "There is no step to undo yet."
+
+
+class NothingLeft(DataError):
+    template = "No row is kept, so there is nothing to go on with. Switch a step off."
+
+
+class BadShares(DataError):
+    template = "The shares cannot be used: {reason}."
+
+
+class CannotExport(DataError):
+    template = "Row {row} cannot be written as {format}: {reason}. Choose another format."
+
+
+class InputMissing(DataError):
+    template = "{name} is needed (sha256 {sha256}), and no file given here is it."
+
+
+class InputChanged(DataError):
+    template = "{name} has changed since: the recipe was made with sha256 {sha256}."
+
+
+class BadRecipe(DataError):
+    template = "{name} is not a recipe of a dataset: {reason}."
+
+
 class ModelError(RequestError):
     pass
 
@@ -310,6 +424,10 @@ class UnknownArchitecture(ModelError):
 
 class BadAdapter(ModelError):
     template = "The adapter {adapter} cannot be used with {model}: {reason}."
+
+
+class BadTemplate(ModelError):
+    template = "The chat template cannot be used: {reason}. Choose another one or another model."
 
 
 class PrecisionUnavailable(ModelError):

@@ -18,7 +18,7 @@ class Progress:
     """How far one stage has come.
 
     ``stage`` is one of: start, check, wait, download, unpack, convert, load, tokenize, score,
-    write.
+    write, read, compare, embed, label, fill.
     ``total`` is 0 when it is not known.
     """
 
@@ -40,3 +40,8 @@ class Failed:
 
     model: str
     error: WorkbenchError
+
+
+def readable(amount: float) -> str:
+    """Bytes for people: 812 MB, 5.4 GB (decimal, as disks and cards are sold)."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         None, gt=0, description="memory that loaded models may take, in GB (default: 80% of free)"
     )
     max_text_mb: float = Field(10, gt=0, description="largest text that is scored, in MB")
+    max_data_mb: float = Field(
+        10_000, gt=0, description="largest dataset file that is read, unpacked, in MB"
+    )
     hub_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("TRILOGY_HUB_TOKEN", "HF_TOKEN", "hub_token"),
@@ -75,6 +78,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = Path(os.environ.get("TRILOGY_CONFIG", "trilogy.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @property
+    def max_data_bytes(self) -> int:
+        return int(self.max_data_mb * 1_000_000)
 
     @property
     def max_text_bytes(self) -> int:

@@ -41,6 +41,7 @@ BOMS = (
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
+WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 # What a Chinese-speaking person's old files are in, before the rest of the world's.
 LEGACY = ["big5hkscs", "gb18030", "shift_jis", "euc_jp", "euc_kr", "cp1252", "cp1251"]
 
@@ -175,7 +176,23 @@ def from_hub(source: HubColumn, limit: int, token: str | None = None) -> Text:
 def decode(raw: bytes, name: str) -> str:
     """Bytes to text in whatever encoding they are.
 
-    A byte order mark decides, then strict UTF-8, then UTF-16 without a mark, then the
+    Raises:
+        NotText, BrokenFile: no encoding fits, or NUL bytes show that it is no text.
+    """
+    encoding = encoding_of(raw, name)
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise NotText(name=name) from error
+    if "\x00" in text:
+        raise _holds_nul(name)
+    return text
+
+
+def encoding_of(raw: bytes, name: str) -> str:
+    """The codec in which bytes are text; after a byte order mark they may still not be.
+
+    A mark decides, then strict UTF-8, then UTF-16 or UTF-32 without a mark, then the
     guess of charset-normalizer among the encodings old files are in.
 
     Raises:
@@ -183,38 +200,20 @@ def decode(raw: bytes, name: str) -> str:
     """
     for mark, encoding in BOMS:
         if raw.startswith(mark):
-            return _strictly(raw, encoding, name)
+            return encoding
+    if b"\x00" not in raw and _reads_as(raw, "utf-8"):
+        return "utf-8"
+    unmarked = max(WIDE, key=lambda encoding: _signs_of_text(_reads_as(raw, encoding)))
+    if _signs_of_text(_reads_as(raw, unmarked)) > 0:
+        return unmarked
     if b"\x00" in raw:
-        return _without_mark(raw, name)
+        raise _holds_nul(name)
+    return _guessed(raw, name)
+
+
+def _reads_as(raw: bytes, encoding: str) -> str:
     try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        unmarked = _best_utf16(raw)
-        return unmarked if _signs_of_text(unmarked) > 0 else _guessed(raw, name)
-
-
-def _strictly(raw: bytes, encoding: str, name: str) -> str:
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise NotText(name=name) from error
-    return _without_nul(text, name)
-
-
-def _without_mark(raw: bytes, name: str) -> str:
-    """UTF-16 of either byte order, if one of them reads as text; else it is no text."""
-    best = _best_utf16(raw)
-    return best if _signs_of_text(best) > 0 else _without_nul("\x00", name)
-
-
-def _best_utf16(raw: bytes) -> str:
-    readings = [_read_utf16(raw, encoding) for encoding in ("utf-16-le", "utf-16-be")]
-    return max(readings, key=_signs_of_text)
-
-
-def _read_utf16(raw: bytes, encoding: str) -> str:
-    try:
-        return raw.decode(encoding)
+        return raw.decode(encoding) or " "
     except UnicodeDecodeError:
         return ""
 
@@ -227,10 +226,8 @@ def _signs_of_text(text: str) -> float:
     return 0 if odd > 0.02 * len(text) else sum(map(text.count, COMMON)) / len(text)
 
 
-def _without_nul(text: str, name: str) -> str:
-    if "\x00" in text:
-        raise BrokenFile(name=name, format="text", reason="it holds NUL bytes, as programs do")
-    return text
+def _holds_nul(name: str) -> BrokenFile:
+    return BrokenFile(name=name, format="text", reason="it holds NUL bytes, as programs do")
 
 
 def _guessed(raw: bytes, name: str) -> str:
@@ -239,7 +236,7 @@ def _guessed(raw: bytes, name: str) -> str:
     best = from_bytes(raw, cp_isolation=LEGACY, threshold=0.3).best()
     if best is None:
         raise NotText(name=name)
-    return raw.decode(best.encoding)
+    return best.encoding
 
 
 def _check_size(name: str, size: int, limit: int) -> None:

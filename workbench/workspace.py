@@ -58,5 +58,13 @@ class Workspace:
         """The SQLite file of perplexities, continuations, probe answers and votes."""
         return self.root / "results.sqlite"
 
+    @property
+    def datasets(self) -> Path:
+        """The folder of datasets, one folder each."""
+        return self.root / "datasets"
+
+    def dataset(self, name: str) -> Path:
+        return self.datasets / check_name(name)
+
     def run(self, name: str) -> Path:
         return self.root / "runs" / check_name(name)

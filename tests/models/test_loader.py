@@ -13,8 +13,8 @@ import torch
 
 from tests import tiny
 from workbench.errors import BadAdapter, LoadFailed, PrecisionUnavailable, Stopped
-from workbench.events import Progress
-from workbench.models.device import PRECISIONS, Precision, is_out_of_memory, readable
+from workbench.events import Progress, readable
+from workbench.models.device import PRECISIONS, Precision, is_out_of_memory
 from workbench.models.fetch import fetch, locate
 from workbench.models.loader import load
 from workbench.models.reference import ModelReference

@@ -57,8 +57,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
     )
-
-
-def readable(amount: float) -> str:
-    """Bytes for people: 812 MB, 5.4 GB (decimal, as disks and cards are sold)."""
-    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"

@@ -23,10 +23,11 @@ from workbench.errors import (
     ModelNotFound,
     UnknownArchitecture,
 )
+from workbench.events import readable
 from workbench.models import hub
 from workbench.models.bundled import bundled
 from workbench.models.check import check_config, read_config
-from workbench.models.device import PRECISIONS, Precision, free_memory, readable
+from workbench.models.device import PRECISIONS, Precision, free_memory
 from workbench.models.fetch import is_here, locate
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings

@@ -1,0 +1,87 @@
+"""A model's tokenizer without its weights: to count tokens and to see what a model sees.
+
+Chat templates come from strangers: they are rendered in a thread of their own and given
+up after a few seconds. This module does not know what is rendered, nor why.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+from workbench.errors import BadTemplate, IncompleteModel
+from workbench.events import Progress
+from workbench.models.fetch import Fetched, fetch
+from workbench.models.reference import ModelReference
+from workbench.settings import Settings
+
+SECONDS = 5
+
+
+def bring_tokenizer(
+    reference: ModelReference, settings: Settings, stop: threading.Event
+) -> Generator[Progress, None, Any]:
+    """The tokenizer of a model, which is fetched first if it is not here.
+
+    Raises:
+        ModelError, NoNetwork, DownloadFailed, IncompleteModel, Stopped.
+    """
+    fetched: Fetched = yield from fetch(reference.base, settings, stop)
+    try:
+        return _tokenizer(str(fetched.folder), settings.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise IncompleteModel(model=str(reference), missing="a tokenizer") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _tokenizer(folder: str, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+
+
+def rendered(tokenizer: Any, messages: list[dict[str, Any]], **options: Any) -> str:
+    """A conversation as the model will see it, by the tokenizer's own chat template.
+
+    Raises:
+        BadTemplate: there is none, it refuses the conversation, or it does not end.
+    """
+    if not tokenizer.chat_template:
+        raise BadTemplate(reason="this model brings none")
+    return _within(
+        SECONDS,
+        lambda: str(tokenizer.apply_chat_template(messages, tokenize=False, **options)),
+    )
+
+
+def _within(seconds: float, work: Callable[[], str]) -> str:
+    result: list[str] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise BadTemplate(reason=f"it did not end within {seconds} seconds")
+    if failure:
+        reason = (str(failure[0]).strip().splitlines() or ["it failed"])[0][:160]
+        raise BadTemplate(reason=reason.rstrip(".")) from failure[0]
+    return result[0]
+
+
+def token_counts(tokenizer: Any, texts: list[str]) -> list[int]:
+    """Tokens of each text, special tokens not counted. Shape [texts]."""
+    if not texts:
+        return []
+    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+    return [len(ids) for ids in encoded["input_ids"]]
