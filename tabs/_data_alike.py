@@ -14,7 +14,7 @@ import numpy as np
 
 from tabs._data_desk import WORK, Desk, run_step, showing
 from tabs._data_rows import bars, difference
-from tabs._shared import QUICK, failed, notice
+from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
 from workbench.data.alike import FLOORS, Likeness
 from workbench.data.pairs import Pairs
@@ -75,7 +75,8 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
 
     def floor(method: str) -> Any:
         low = min(FLOORS[method], 0.99)  # type: ignore[index]
-        return gr.update(minimum=low, value=max(0.8, low) if method != "meaning" else 0.92)
+        usual = {"exact": 1.0, "near": 0.8, "meaning": 0.95}[method]
+        return gr.update(minimum=low, value=usual)
 
     def look(
         request: gr.Request, language: str, name: str, method: str, part: str, other: str,
@@ -112,7 +113,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
             return
         yield from run_step(desk, request, language, name, step)
 
-    gr.on([tab.select, desk.changed.change], choices, desk.chosen, other, **QUICK)
+    gr.on([tab.select, desk.changed.change], choices, desk.chosen, other, **FOLLOW)
     method.change(floor, method, threshold, **QUICK)
     search.click(look, [*what, threshold], [desk.said, found], **WORK)
     threshold.release(dragged, [*what, threshold], [desk.said, found], **QUICK)
@@ -162,7 +163,7 @@ def _shown(
         crowded = notice("info", say(language, "alike.crowded", rows=f"{pairs.crowded:,}"))
     return (
         notice(kind, text) + crowded + _histogram(language, pairs, threshold)
-        + _side_by_side(language, state, other, above, part)
+        + side_by_side(language, state, other, above, part)
     )  # fmt: skip
 
 
@@ -180,7 +181,7 @@ def _histogram(language: str, pairs: Pairs, threshold: float) -> str:
     return f"<h5>{title}</h5>{bars(shown)}"
 
 
-def _side_by_side(language: str, state: State, other: State | None, above: Pairs, part: str) -> str:
+def side_by_side(language: str, state: State, other: State | None, above: Pairs, part: str) -> str:
     order = np.argsort(above.similarity, kind="stable")[:PAIRS]
     lines = []
     for place in order.tolist():

@@ -15,10 +15,10 @@ import gradio as gr
 
 from tabs._data_desk import Desk, at_once
 from tabs._data_rows import cards, opened, table
-from tabs._shared import QUICK, failed, notice
+from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
 from workbench.data.dataset import Dataset
-from workbench.data.query import View, own_columns
+from workbench.data.query import View
 from workbench.data.recipe import MOST_ANSWERS, TASKS, Decide, Edit, Filter, Label
 from workbench.data.rows import ROLES, Example, Message, as_dicts
 from workbench.errors import BadStep, WorkbenchError
@@ -95,39 +95,46 @@ def build_browse(desk: Desk, tab: gr.Tab) -> None:
             all_clear = gr.Button(label("rows.all_clear"))
             make_step = gr.Button(label("rows.make_step"), elem_id="rows-make-step")
     count = gr.HTML(elem_id="rows-count")
-    rows = gr.HTML(elem_id="rows-list", js_on_load=SCRIPT)
-    with gr.Row(elem_classes="tri-actions tri-pager"):
-        first = gr.Button("⏮", size="sm", min_width=40)
-        back = gr.Button(label("rows.back"), size="sm", elem_id="rows-back")
-        on = gr.Button(label("rows.on"), size="sm", elem_id="rows-on")
-        last = gr.Button("⏭", size="sm", min_width=40)
-    detail = gr.HTML(elem_id="rows-detail")
-    with gr.Row(elem_classes="tri-actions"):
-        keep = gr.Button(label("rows.keep"), elem_id="rows-keep")
-        drop = gr.Button(label("rows.drop"), elem_id="rows-drop")
-        clear = gr.Button(label("rows.clear"))
-    gr.HTML(label("rows.keys"), elem_classes="tri-quiet")
-    with gr.Accordion(label("rows.edit"), open=False, elem_id="rows-edit") as editor:
-        text = gr.Textbox(
-            lines=8, max_lines=24, label=label("rows.edit_label"), info=label("rows.edit_info"),
-            elem_id="rows-text",
-        )  # fmt: skip
-        save = gr.Button(label("rows.save"), elem_id="rows-save")
-    with gr.Accordion(label("rows.label"), open=False, elem_id="rows-label"):
-        with gr.Row():
-            rating = gr.Radio([1, 2, 3, 4, 5], label=label("rows.rating"), elem_id="rows-rating")
-            task = gr.Dropdown(
-                [(label(f"task.{one.replace(' ', '_')}"), one) for one in TASKS],
-                label=label("rows.task"), allow_custom_value=True, elem_id="rows-task",
-            )  # fmt: skip
-            who = gr.Textbox(label=label("rows.who"), max_lines=1)
-        better = [
-            gr.Textbox(
-                lines=2, label=label(f"rows.better_{number}"), elem_id=f"rows-better-{number}"
-            )
-            for number in range(1, MOST_ANSWERS + 1)
-        ]
-        mark = gr.Button(label("rows.label_save"), elem_id="rows-mark")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            rows = gr.HTML(elem_id="rows-list", js_on_load=SCRIPT)
+            with gr.Row(elem_classes="tri-actions tri-pager"):
+                first = gr.Button("«", size="sm", min_width=40)
+                back = gr.Button(label("rows.back"), size="sm", elem_id="rows-back")
+                on = gr.Button(label("rows.on"), size="sm", elem_id="rows-on")
+                last = gr.Button("»", size="sm", min_width=40)
+        with gr.Column(scale=2, min_width=320, elem_classes="tri-side"):
+            with gr.Row(elem_classes="tri-actions"):
+                keep = gr.Button(label("rows.keep"), elem_id="rows-keep", min_width=60)
+                drop = gr.Button(label("rows.drop"), elem_id="rows-drop", min_width=60)
+                clear = gr.Button(label("rows.clear"), min_width=60)
+            gr.HTML(label("rows.keys"), elem_classes="tri-quiet")
+            detail = gr.HTML(elem_id="rows-detail")
+            with gr.Accordion(label("rows.edit"), open=False, elem_id="rows-edit") as editor:
+                text = gr.Textbox(
+                    lines=8, max_lines=24, label=label("rows.edit_label"),
+                    info=label("rows.edit_info"), elem_id="rows-text",
+                )  # fmt: skip
+                save = gr.Button(label("rows.save"), elem_id="rows-save")
+            with gr.Accordion(label("rows.label"), open=False, elem_id="rows-label"):
+                with gr.Row():
+                    rating = gr.Radio(
+                        [1, 2, 3, 4, 5], label=label("rows.rating"), elem_id="rows-rating"
+                    )
+                    task = gr.Dropdown(
+                        [(label(f"task.{one.replace(' ', '_')}"), one) for one in TASKS],
+                        label=label("rows.task"), allow_custom_value=True, elem_id="rows-task",
+                    )  # fmt: skip
+                    who = gr.Textbox(label=label("rows.who"), max_lines=1)
+                better = [
+                    gr.Textbox(
+                        lines=2,
+                        label=label(f"rows.better_{number}"),
+                        elem_id=f"rows-better-{number}",
+                    )
+                    for number in range(1, MOST_ANSWERS + 1)
+                ]
+                mark = gr.Button(label("rows.label_save"), elem_id="rows-mark")
 
     seen = [desk.language, desk.chosen, looking, search, show, order, down, size, way]
     shown = [looking, count, rows, detail, stack, text, rating, task, *better]
@@ -266,11 +273,11 @@ def build_browse(desk: Desk, tab: gr.Tab) -> None:
             return failed(language, error), gr.skip(), gr.skip()
         return at_once(desk, request, language, name, step)
 
-    gr.on([tab.select, desk.changed.change], fresh, seen[:2], [order, tag, source], **QUICK)
-    gr.on([tab.select, desk.changed.change], draw, seen, shown, **QUICK)
+    gr.on([tab.select, desk.changed.change], fresh, seen[:2], [order, tag, source], **FOLLOW)
+    gr.on([tab.select, desk.changed.change], draw, seen, shown, **FOLLOW)
     gr.on(
         [search.submit, show.change, order.change, down.change, size.change],
-        from_start, seen, shown, **QUICK,
+        from_start, seen, shown, **FOLLOW,
     )  # fmt: skip
     way.change(draw, seen, shown, **QUICK)
     for button, by, end in (
@@ -280,7 +287,9 @@ def build_browse(desk: Desk, tab: gr.Tab) -> None:
         (last, None, True),
     ):
         button.click(turn(by, end), seen, shown, **QUICK)
-    rows.select(act, seen, [*shown, *told, editor], **QUICK)
+    # keys come faster than answers: each is heard, one after the other
+    heard = {**QUICK, "concurrency_limit": 1, "trigger_mode": "multiple"}
+    rows.select(act, seen, [*shown, *told, editor], **heard)
     for button, what in ((keep, "keep"), (drop, "drop"), (clear, "clear")):
         button.click(decide(what), seen[:3], told, **QUICK)
     for button, what in ((all_keep, "keep"), (all_drop, "drop"), (all_clear, "clear")):
@@ -314,7 +323,7 @@ def _drawn(language: str, dataset: Dataset, at: Looking, how: tuple[Any, ...]) -
     drawn = (
         cards(language, state, listed, picked)
         if way == "cards"
-        else table(language, state, listed, picked, own_columns(state.table))
+        else table(language, state, listed, picked, view.order)
     )
     shown = say(
         language, "rows.shown",

@@ -13,7 +13,7 @@ import gradio as gr
 
 from tabs._data_desk import WORK, Desk, at_once, run_step
 from tabs._data_rows import bars
-from tabs._shared import QUICK, failed, notice
+from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
 from workbench.data.checks import CHECKS
 from workbench.data.recipe import DROPS, Check, Fill, Registers, Switch
@@ -120,7 +120,7 @@ def build_clean(desk: Desk, tab: gr.Tab) -> None:
     given = [*on_desk, checks, drops, expected, least, most]
     run.click(check, given, told, **WORK)
     stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
-    gr.on([tab.select, desk.changed.change], show, on_desk, [found, switches], **QUICK)
+    gr.on([tab.select, desk.changed.change], show, on_desk, [found, switches], **FOLLOW)
     switches.input(switch, [*on_desk, switches], told, **QUICK)
     fill.click(fill_in, [*on_desk, name, author], told, **WORK)
     registers.click(label_all, on_desk, told, **WORK)

@@ -15,7 +15,7 @@ import numpy as np
 from tabs._data_desk import WORK, Desk, showing, stamp, summary
 from tabs._data_rows import bars
 from tabs._models import DEFAULT_MODELS
-from tabs._shared import QUICK, failed, notice, on_space
+from tabs._shared import FOLLOW, QUICK, failed, notice, on_space
 from tabs._words import label, say
 from workbench.data import statistics
 from workbench.data.dataset import Dataset, delete
@@ -24,6 +24,8 @@ from workbench.errors import WorkbenchError
 
 VERBS, OBJECTS = 12, 4
 SAMPLED = 20_000
+ASKING = 0.2
+"""Where fewer rows begin with a known verb they are talk, not instructions."""
 EMPTY = (None, "", ())
 
 
@@ -77,7 +79,9 @@ def build_figures(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error)
 
-    gr.on([tab.select, desk.changed.change], show, on_desk, figures, **WORK)
+    gr.on(
+        [tab.select, desk.chosen.input], show, on_desk, figures, trigger_mode="always_last", **WORK
+    )
     count.click(in_tokens, [*on_desk, model, limit], tokens, **WORK)
     stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
 
@@ -126,7 +130,7 @@ def build_log(desk: Desk, tab: gr.Tab) -> None:
         choice = gr.update(choices=names, value=names[0] if names else None)
         return text, "", f"deleted {name}", choice, False
 
-    gr.on([tab.select, desk.changed.change], show, on_desk, [steps, recipe], **QUICK)
+    gr.on([tab.select, desk.changed.change], show, on_desk, [steps, recipe], **FOLLOW)
     undo.click(back, on_desk, told, **QUICK)
     remove.click(take_away, [*on_desk, sure], [*told, desk.chosen, sure], **QUICK)
 
@@ -228,7 +232,7 @@ def _openings(language: str, dataset: Dataset, rows: np.ndarray) -> str:
 
     texts = dataset.state.query.texts("prompt", rows[:SAMPLED]).to_pylist()
     found = top_openings(texts, VERBS, OBJECTS)
-    if not found.openings:
+    if found.covered < ASKING:
         return ""
     most = found.openings[0].count
     lines = [

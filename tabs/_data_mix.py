@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
+from tabs._data_alike import side_by_side
 from tabs._data_desk import WORK, Desk, run_step, showing, stamp, summary
 from tabs._data_rows import bars
-from tabs._shared import QUICK, failed, notice
+from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
 from workbench.data.dataset import Dataset
 from workbench.data.mixing import MixRequest, Share, chosen_rows, finished, mix, saved, shares_by
@@ -80,7 +81,7 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
         yield from _made(desk, request, language, asked)
 
     inputs = [parts, how, shares, total, seed, name]
-    gr.on([tab.select, desk.changed.change], names, None, parts, **QUICK)
+    gr.on([tab.select, desk.changed.change], names, None, parts, **FOLLOW)
     gr.on([parts.change, how.change], show_shares, [parts, how, shares], [shares, total], **QUICK)
     look.click(picture_of, [desk.language, *inputs], [desk.said, picture], **QUICK)
     run.click(make, [desk.language, *inputs], told, **WORK)
@@ -100,8 +101,11 @@ def _build_split(desk: Desk, tab: gr.Tab) -> None:
             [(label(f"alike.part_{one}"), one) for one in PARTS],
             value="whole", label=label("alike.part"),
         )  # fmt: skip
-    run = gr.Button(label("split.run"), variant="primary", elem_id="split-run")
+    with gr.Row(elem_classes="tri-actions"):
+        run = gr.Button(label("split.run"), variant="primary", elem_id="split-run", scale=2)
+        check = gr.Button(label("split.check"), elem_id="split-check")
     picture = gr.HTML(elem_id="split-picture")
+    leak = gr.HTML(elem_id="split-leak")
 
     def do(
         request: gr.Request, language: str, name: str, part: str, threshold: float,
@@ -125,9 +129,46 @@ def _build_split(desk: Desk, tab: gr.Tab) -> None:
             return ""
         return _shares(language, "split.shares", shares_by(state, state.kept_rows(), "split"))
 
+    def look(
+        request: gr.Request, language: str, name: str, part: str, threshold: float
+    ) -> Iterator[Any]:
+        try:
+            dataset = desk.open(request, name)
+            shown = showing(language, _leaks(desk, request, dataset, part, threshold))
+            while True:
+                try:
+                    yield next(shown)[0], gr.skip()
+                except StopIteration as end:
+                    pairs = end.value
+                    break
+            yield "", _leaked(language, dataset, pairs, part, threshold)
+        except Exception as error:
+            yield failed(language, error), gr.skip()
+
     inputs = [desk.language, desk.chosen, part, threshold, seed, *weights]
+    check.click(look, inputs[:4], [desk.said, leak], **WORK)
     run.click(do, inputs, [desk.said, desk.status, desk.changed], **WORK)
-    gr.on([tab.select, desk.changed.change], show, inputs[:2], picture, **QUICK)
+    gr.on([tab.select, desk.changed.change], show, inputs[:2], picture, **FOLLOW)
+
+
+def _leaks(desk: Desk, request: gr.Request, dataset: Dataset, part: str, threshold: float) -> Any:
+    """Pairs that stand in different parts of the split."""
+    from workbench.data.alike import Likeness, leaks, within
+
+    table = finished(dataset.state)
+    if "split" not in table.column_names:
+        raise BadShares(reason=f"{dataset.name} is not split")
+    stop = desk.house.stops.start(request, "data")
+    pairs = yield from within(dataset, Likeness("near", part), desk.house.settings, stop)  # type: ignore[arg-type]
+    return leaks(dataset, pairs, threshold, table.column("split").combine_chunks())
+
+
+def _leaked(language: str, dataset: Dataset, pairs: Any, part: str, threshold: float) -> str:
+    at = f"{threshold:.2f}"
+    if not len(pairs):
+        return notice("good", say(language, "split.tight", at=at))
+    text = say(language, "split.leak", pairs=f"{len(pairs):,}", at=at)
+    return notice("warning", text) + side_by_side(language, dataset.state, None, pairs, part)
 
 
 def _build_save(desk: Desk, told: list[Any]) -> None:

@@ -15,7 +15,7 @@ import gradio as gr
 
 from tabs._data_desk import WORK, Desk, showing
 from tabs._models import DEFAULT_MODELS
-from tabs._shared import QUICK, failed, notice, on_space
+from tabs._shared import FOLLOW, QUICK, failed, notice, on_space
 from tabs._words import label, say
 from workbench.data.export import Form
 from workbench.data.going_out import dataset_card, ending, export_dataset, push_dataset, splits
@@ -106,7 +106,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error), gr.skip()
 
-    gr.on([tab.select, desk.changed.change], parts, desk.chosen, [split, card], **QUICK)
+    gr.on([tab.select, desk.chosen.input], parts, desk.chosen, [split, card], **FOLLOW)
     run.click(export, [*on_desk, form, split], [desk.said, file], **WORK)
     see.click(look, [*on_desk, model], [desk.said, seen], **WORK)
     push.click(to_hub, [*on_desk, repo, private, licence], [desk.said, card], **WORK)

@@ -11,6 +11,8 @@ from difflib import SequenceMatcher
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from tabs._words import say, words
 from workbench.data.rows import Example, Message
 from workbench.data.state import Reason, State
@@ -20,17 +22,18 @@ SHORT = 160
 LONG = 1200
 """Characters of a turn in the card view; the opened row shows more."""
 WHOLE = 20_000
-OWN = 4
-"""The dataset's own columns that the table shows; the opened row shows all."""
+SHOWN = ("row", "tags", "prompt", "answer", "characters")
+"""The columns of the table; the one it is sorted by is added, the opened row shows all."""
 
 
-def table(language: str, state: State, rows: list[int], picked: int | None, own: list[str]) -> str:
+def table(language: str, state: State, rows: list[int], picked: int | None, order: str) -> str:
     """Rows as lines of a table; a click picks one."""
-    heads = ["row", "tags", "prompt", "answer", "characters", "source"]
-    head = "".join(f"<th>{escape(say(language, f'rows.{name}'))}</th>" for name in heads)
-    head += "".join(f"<th>{escape(name)}</th>" for name in own[:OWN])
+    extra = "" if order in (*SHOWN, "") else order
+    names = [say(language, f"rows.{name}") for name in SHOWN] + ([extra] if extra else [])
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    values = _values(state, rows, extra)
     lines = "".join(
-        _line(language, state, row, example, picked, own[:OWN])
+        _line(language, state, row, example, picked, values)
         for row, example in zip(rows, state.examples(rows), strict=True)
     )
     return (
@@ -39,8 +42,20 @@ def table(language: str, state: State, rows: list[int], picked: int | None, own:
     )
 
 
+def _values(state: State, rows: list[int], column: str) -> dict[int, str]:
+    if not column or not rows:
+        return {}
+    sql = f'SELECT row, "{column}"::varchar FROM {{rows}}'
+    return {row: value or "" for row, value in state.query.values(sql, np.array(rows))}
+
+
 def _line(
-    language: str, state: State, row: int, example: Example, picked: int | None, own: list[str]
+    language: str,
+    state: State,
+    row: int,
+    example: Example,
+    picked: int | None,
+    values: dict[int, str],
 ) -> str:
     cells = [
         f"{row}",
@@ -48,11 +63,11 @@ def _line(
         escape(_short(example.prompt)),
         escape(_short(example.answer)),
         f"{sum(len(turn.content) for turn in example.messages):,}",
-        escape(_short(example.source or "", 40)),
-        *(escape(_short(_plain(example.columns.get(name)), 60)) for name in own),
+        *([escape(_short(values[row], 60))] if row in values else []),
     ]
     kind = _row_class(state, row, picked)
-    return f'<tr data-row="{row}" class="{kind}"><td>{"</td><td>".join(cells)}</td></tr>'
+    filled = "".join(f"<td><div>{cell}</div></td>" for cell in cells)
+    return f'<tr data-row="{row}" class="{kind}">{filled}</tr>'
 
 
 def cards(language: str, state: State, rows: list[int], picked: int | None) -> str:

@@ -30,6 +30,8 @@ log = logs.get("page")
 # Events that compute stand in one line, whichever tab they come from.
 COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1, "api_visibility": "private"}
 QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
+# A view that follows what it shows: of many changes in a row the last one counts.
+FOLLOW = {**QUICK, "trigger_mode": "always_last"}
 
 
 class Stops:

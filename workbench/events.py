@@ -43,5 +43,7 @@ class Failed:
 
 
 def readable(amount: float) -> str:
-    """Bytes for people: 812 MB, 5.4 GB (decimal, as disks and cards are sold)."""
-    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
+    """Bytes for people: 97 kB, 812 MB, 5.4 GB (decimal, as disks and cards are sold)."""
+    if amount >= 1e9:
+        return f"{amount / 1e9:.1f} GB"
+    return f"{amount / 1e6:.0f} MB" if amount >= 1e6 else f"{amount / 1e3:.0f} kB"

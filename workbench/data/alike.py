@@ -28,7 +28,7 @@ from workbench.data.rows import characters, dumps
 from workbench.events import Progress
 from workbench.settings import Settings
 
-FLOORS: dict[Method, float] = {"exact": 1.0, "near": 0.5, "meaning": 0.8}
+FLOORS: dict[Method, float] = {"exact": 1.0, "near": 0.5, "meaning": 0.85}
 """The least similarity that a search reports; thresholds are chosen above it."""
 Search = Generator[Progress, None, Pairs]
 
@@ -159,6 +159,20 @@ def overlap_findings(pairs: Pairs, threshold: float, other: str) -> pa.Table:
         for row, alike in zip(near.right[best], near.similarity[best], strict=True)
     ]
     return findings(rows, "overlap", "overlap", facts)
+
+
+def leaks(dataset: Dataset, pairs: Pairs, threshold: float, column: pa.Array) -> Pairs:
+    """The pairs whose rows stand in different parts of a split; null is no part."""
+    near = pairs.above(threshold)
+    parts = column.to_numpy(zero_copy_only=False)
+    left, right = parts[near.left], parts[near.right]
+    apart = np.array(
+        [a is not None and b is not None and a != b for a, b in zip(left, right, strict=True)],
+        bool,
+    )
+    kept = dataset.state.kept
+    apart &= kept[near.left] & kept[near.right] if len(near) else apart
+    return pairs_of(near.left[apart], near.right[apart], near.similarity[apart], near.crowded)
 
 
 def findings(rows: np.ndarray, check: str, kind: str, facts: list[str]) -> pa.Table:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +37,9 @@ def splits(dataset: Dataset) -> list[str]:
     table = finished(dataset.state)
     if "split" not in table.column_names:
         return []
-    counts = Counter(name for name in table.column("split").to_pylist() if name)
-    return [name for name, _ in counts.most_common()]
+    counts = pc.value_counts(table.column("split")).to_pylist()
+    found = [(-line["counts"], line["values"]) for line in counts if line["values"]]
+    return [name for _, name in sorted(found)]
 
 
 def rows_of(dataset: Dataset, split: str = "") -> np.ndarray:

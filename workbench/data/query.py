@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.rows import FIXED
+from workbench.data.expressions import check_tree
 from workbench.errors import BadExpression, QueryTooSlow
 
 SECONDS = 10
@@ -49,6 +49,9 @@ _LONG = ("prompt", "answer", "system", "input")
 SORTED = 32
 """Long texts are sorted by this many characters, then by their place in the file."""
 
+_CLASS = re.compile(r"^(?:[A-Z][\w-]*(?: [A-Za-z][\w-]*)* Error: )+")
+"""What DuckDB puts in front of its messages: ``Binder Error: ``, ``Out of Range Error: ``."""
+
 _CLOSED = (
     "SET enable_external_access=false",
     "SET python_enable_replacements=false",
@@ -71,14 +74,14 @@ class View:
 
 
 class Query:
-    """One dataset's table, ready to be asked. Not for two threads at once: see ``_lock``."""
+    """One dataset's table, ready to be asked; one thread at a time, the others wait."""
 
     def __init__(self, table: pa.Table, columns: dict[str, pa.Array] | None = None) -> None:
         import duckdb
 
         self.count = table.num_rows
         self._table = table
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._found: OrderedDict[View, np.ndarray] = OrderedDict()
         self._connection = duckdb.connect(":memory:")
         for setting in _CLOSED:
@@ -86,15 +89,16 @@ class Query:
         self.update(columns or {})
 
     def update(self, columns: dict[str, pa.Array], table: pa.Table | None = None) -> None:
-        """Put other columns (tags, ratings, the split) beside the rows, or other rows."""
+        """Put other columns (tags, ratings, the split) beside the rows, or other rows.
+
+        They take the place of the dataset's own of that name. A column of its own that is
+        called like a derived one is what a filter means, but not what ``texts`` gives.
+        """
         with self._lock:
             self._table = self._table if table is None else table
-            beside = self._table.append_column("row", pa.array(np.arange(self.count)))
-            for name, values in columns.items():
-                if name in beside.column_names:
-                    beside = beside.drop_columns([name])
-                beside = beside.append_column(name, values)
-            derived = [name for name in DERIVED if name not in beside.column_names]
+            beside = _with_columns(self._table, {"row": pa.array(np.arange(self.count)), **columns})
+            taken = {name.lower() for name in beside.column_names}
+            derived = [name for name in DERIVED if name not in taken]
             self.names = [*beside.column_names, *derived]
             self._connection.register("stored", beside)
             made = ", ".join(f'{DERIVED[name]} AS "{name}"' for name in derived)
@@ -113,17 +117,18 @@ class Query:
         Raises:
             BadExpression, QueryTooSlow.
         """
-        if view in self._found:
-            self._found.move_to_end(view)
-            return self._found[view]
-        if view.order and view.order not in self.sortable:
-            raise BadExpression(reason=f"there is no column {view.order} to sort by")
-        conditions, values = self._conditions(view)
-        found = self._ask(conditions, values, self._order(view))
-        self._found[view] = found
-        if len(self._found) > REMEMBERED:
-            self._found.popitem(last=False)
-        return found
+        with self._lock:
+            if view in self._found:
+                self._found.move_to_end(view)
+                return self._found[view]
+            if view.order and view.order not in self.sortable:
+                raise BadExpression(reason=f"there is no column {view.order} to sort by")
+            conditions, values = self._conditions(view)
+            found = self._ask(conditions, values, self._order(view))
+            self._found[view] = found
+            if len(self._found) > REMEMBERED:
+                self._found.popitem(last=False)
+            return found
 
     def taken(self, filters: tuple[str, ...]) -> list[int]:
         """How many rows each filter of a stack takes away from what those above it left."""
@@ -139,7 +144,7 @@ class Query:
 
         Empty where there is none. Shape [rows].
         """
-        sql = _WHOLE if part == "whole" else f'"{part}"'
+        sql = _WHOLE if part == "whole" else DERIVED[part]
         with self._lock, self._limited():
             asked = self._connection.sql(f"SELECT coalesce({sql}, '') AS text FROM rows")
             texts: pa.ChunkedArray = asked.to_arrow_table().column("text")
@@ -180,7 +185,8 @@ class Query:
         if not view.order:
             return ""
         way = "DESC" if view.descending else "ASC"
-        key = f'left("{view.order}", {SORTED})' if view.order in _LONG else f'"{view.order}"'
+        name = view.order.replace('"', '""')
+        key = f'left("{name}"::varchar, {SORTED})' if view.order in _LONG else f'"{name}"'
         return f"ORDER BY {key} {way} NULLS LAST, row"
 
     def _ask(self, conditions: list[str], values: list[str], order: str) -> np.ndarray:
@@ -205,10 +211,13 @@ class Query:
         sql = f"SELECT row FROM rows WHERE (\n{expression}\n)"
         with self._lock, self._limited():
             answer = self._connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-        tree: dict[str, Any] = json.loads(answer[0]) if answer else {"error": True}
+        try:
+            tree: dict[str, Any] = json.loads(answer[0]) if answer else {"error": True}
+        except RecursionError as error:
+            raise BadExpression(reason="its parts stand too deep in one another") from error
         if tree["error"]:
             raise BadExpression(reason=_plain(str(tree.get("error_message", ""))))
-        _check_tree(tree["statements"])
+        check_tree(tree["statements"])
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
@@ -229,33 +238,17 @@ class Query:
             clock.join()
 
 
-def _check_tree(statements: list[dict[str, Any]]) -> None:
-    one = len(statements) == 1 and statements[0]["node"]["type"] == "SELECT_NODE"
-    if not one or statements[0]["node"].get("modifiers"):
-        raise BadExpression(reason="it must be a single condition")
-    for node in _nodes(statements[0]["node"]["where_clause"]):
-        if node.get("class") == "SUBQUERY":
-            raise BadExpression(reason="a SELECT inside it is not allowed")
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-        for below in tree.values():
-            yield from _nodes(below)
-    elif isinstance(tree, list):
-        for below in tree:
-            yield from _nodes(below)
+def _with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
+    """The table with columns put in or in place of others; SQL knows no case in their names."""
+    ours = {name.lower() for name in columns}
+    own = [name for name in table.column_names if name.lower() not in ours]
+    table = table.select(own)
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return table
 
 
 def _plain(message: str) -> str:
     """The first line of a database error, without its class, as a phrase."""
     line = message.strip().splitlines()[0] if message.strip() else "it cannot be read"
-    for prefix in ("Binder Error: ", "Parser Error: ", "Conversion Error: ", "Catalog Error: "):
-        line = line.removeprefix(prefix)
-    return line.rstrip(".!")[:200]
-
-
-def own_columns(table: pa.Table) -> list[str]:
-    """The dataset's own scalar columns."""
-    return [name for name in table.column_names if name not in FIXED]
+    return _CLASS.sub("", line)[:200].rstrip(".! ")
