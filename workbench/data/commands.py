@@ -311,6 +311,8 @@ def do_label(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def do_decide(options: argparse.Namespace, settings: Settings) -> int:
+    if not options.row and not options.where:
+        raise BadStep(reason="no row is named; give --row or --where")
     where = (options.where,) if options.where else ()
     return _step(options, settings, steps.Decide(options.decision, tuple(options.row), where))
 
@@ -393,6 +395,9 @@ def do_mix(options: argparse.Namespace, settings: Settings) -> int:
             shares.append(Share(name, float(weight or 0), int(counts.get(name, 0))))
         except ValueError as error:
             raise BadStep(reason=f"{part} has no number for its share") from error
+    strange = counts.keys() - {share.dataset for share in shares}
+    if strange:
+        raise BadStep(reason=f"--count names {min(strange)}, which is not among --from")
     request = MixRequest(options.name, tuple(shares), options.total, options.seed)
     return _mixed(request, options, settings)
 

@@ -82,10 +82,11 @@ def create(
     workspace: Workspace, name: str, source: Source, licence: str = "", notes: str = ""
 ) -> Recipe:
     """Write the log of a dataset whose ``data.parquet`` has just been put in place."""
-    data = workspace.dataset(name) / storage.DATA
+    folder = workspace.dataset(name)
+    data = folder / storage.DATA
     rows = storage.metadata(data).num_rows
-    recipe = Recipe(name, source, rows, storage.sha256(data), licence=licence, notes=notes)
-    write_atomically(workspace.dataset(name) / storage.LOG, recipe.dumps())
+    recipe = Recipe(folder.name, source, rows, storage.sha256(data), licence=licence, notes=notes)
+    write_atomically(folder / storage.LOG, recipe.dumps())
     return recipe
 
 
@@ -126,23 +127,47 @@ class Dataset:
         self._load()
 
     def _load(self) -> None:
-        log = self.folder / storage.LOG
-        self._stamp = log.stat().st_mtime_ns
-        self.recipe = read_recipe(log)
+        stamp = self._written()
+        recipe = read_recipe(self.folder / storage.LOG)
+        try:
+            state = self._folded(recipe)
+        except (OSError, pa.ArrowException, IndexError, KeyError) as error:
+            reason = "its rows, or what its steps did, cannot be read"
+            raise BadRecipe(name=recipe.name, reason=reason) from error
+        self._stamp, self.recipe, self.state = stamp, recipe, state
+
+    def _folded(self, recipe: Recipe) -> State:
+        """The rows with every step folded in.
+
+        Raises:
+            BadRecipe: they do not give what the log says.
+        """
         table = storage.open_copy(self.folder)
-        if table.column_names[: len(SCHEMA)] != SCHEMA.names or table.num_rows != self.recipe.rows:
-            raise BadRecipe(name=self.recipe.name, reason="its rows are not those it speaks of")
-        self.state = State(table)
-        for number, done in enumerate(self.recipe.steps, 1):
-            self.state.apply(number, done.step, self._effect(number))
+        if table.column_names[: len(SCHEMA)] != SCHEMA.names or table.num_rows != recipe.rows:
+            raise BadRecipe(name=recipe.name, reason="its rows are not those it speaks of")
+        state = State(table)
+        for number, done in enumerate(recipe.steps, 1):
+            state.apply(number, done.step, self._effect(number))
+        if recipe.steps and int(state.kept.sum()) != recipe.steps[-1].kept:
+            raise BadRecipe(name=recipe.name, reason="its steps do not leave the rows it says")
+        return state
+
+    def _written(self) -> tuple[int, int, int]:
+        """What changes whenever the log is written, even twice within a tick of the clock."""
+        try:
+            found = (self.folder / storage.LOG).stat()
+        except OSError as error:
+            raise NoSuchDataset(name=self.folder.name) from error
+        return found.st_mtime_ns, found.st_ino, found.st_size
 
     def refresh(self) -> None:
-        """Read the log again if another process has written it."""
-        log = self.folder / storage.LOG
-        if not log.exists():
-            raise NoSuchDataset(name=self.folder.name)
+        """Read the log again if another process has written it.
+
+        Raises:
+            NoSuchDataset, BadRecipe.
+        """
         with self._lock:
-            if log.stat().st_mtime_ns != self._stamp:
+            if self._written() != self._stamp:
                 self._load()
 
     @property
@@ -153,18 +178,29 @@ class Dataset:
         """Do a step: work out its effect, store it, then write it into the log.
 
         Raises:
-            BadStep: another step is being done to this dataset right now.
+            BadStep: another step is being done to this dataset, or was meanwhile.
         """
         with self._alone():
             self.refresh()
+            before = self._stamp
             effect = yield from work
-            number = len(self.recipe.steps) + 1
-            self._store(number, effect)
-            touched = effect.touched or _inline(step)
             with self._lock:
-                self.state.apply(number, step, effect)
-                done = Done(step, touched, int(self.state.kept.sum()))
-                self._save(replace(self.recipe, steps=(*self.recipe.steps, done)))
+                if self._written() != before:
+                    raise BadStep(reason="another program changed the dataset meanwhile; try again")
+                return self._finish(step, effect)
+
+    def _finish(self, step: Step, effect: Effect) -> Done:
+        """Store an effect, fold it in and log it; if that fails all is as it was before."""
+        number = len(self.recipe.steps) + 1
+        try:
+            self._store(number, effect)
+            self.state.apply(number, step, effect)
+            kept = int(self.state.kept.sum())
+            done = Done(step, effect.touched or _inline(step), kept)
+            self._save(replace(self.recipe, steps=(*self.recipe.steps, done)))
+        except BaseException:
+            self._load()
+            raise
         return done
 
     def undo(self) -> Done:
@@ -186,7 +222,7 @@ class Dataset:
     def _save(self, recipe: Recipe) -> None:
         log = self.folder / storage.LOG
         write_atomically(log, recipe.dumps())
-        self.recipe, self._stamp = recipe, log.stat().st_mtime_ns
+        self.recipe, self._stamp = recipe, self._written()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ This module does not know how a format is written (``export``).
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from workbench.data.dataset import Dataset
@@ -33,11 +35,12 @@ def ending(form: str) -> str:
 
 
 def splits(dataset: Dataset) -> list[str]:
-    """The names of the parts of its split, in the order of their size."""
+    """The names of the parts of its split that have kept rows, the largest first."""
     table = finished(dataset.state)
     if "split" not in table.column_names:
         return []
-    counts = pc.value_counts(table.column("split")).to_pylist()
+    kept = table.column("split").cast(pa.string()).filter(pa.array(dataset.state.kept))
+    counts = pc.value_counts(kept).to_pylist()
     found = [(-line["counts"], line["values"]) for line in counts if line["values"]]
     return [name for _, name in sorted(found)]
 
@@ -53,7 +56,7 @@ def rows_of(dataset: Dataset, split: str = "") -> np.ndarray:
         table = finished(dataset.state)
         if "split" not in table.column_names:
             raise BadShares(reason=f"{dataset.name} is not split")
-        inside = pc.fill_null(pc.equal(table.column("split"), split), False)
+        inside = pc.fill_null(pc.equal(table.column("split").cast(pa.string()), split), False)
         rows = rows[inside.to_numpy()[rows]]
     if not len(rows):
         raise NothingLeft
@@ -95,7 +98,7 @@ def push_dataset(
     folder = Path(tempfile.mkdtemp())
     try:
         for split in splits(dataset) or [""]:
-            path = folder / "data" / f"{split or 'train'}.parquet"
+            path = folder / "data" / f"{_file_name(split) or 'train'}.parquet"
             yield from export_dataset(dataset, path, "parquet", split, stop)
         (folder / "dataset.json").write_text(dataset.recipe.dumps(), encoding="utf-8")
         (folder / "README.md").write_text(dataset_card(dataset, licence), encoding="utf-8")
@@ -109,10 +112,16 @@ def dataset_card(dataset: Dataset, licence: str = "") -> str:
     from workbench.data.publish import card
 
     kept = dataset.state.kept_rows()
-    counts = {"rows kept": len(kept), "rows read": dataset.state.count}
+    counts = {"rows": len(kept), "rows read": dataset.state.count}
     for split in splits(dataset):
         counts[f"rows in {split}"] = len(rows_of(dataset, split))
-    return card(dataset.name, sources(dataset.recipe), told(dataset.recipe), counts, licence)
+    came_from = [(name, licence or own, rows) for name, own, rows in sources(dataset.recipe)]
+    return card(dataset.name, came_from, told(dataset.recipe), counts)
+
+
+def _file_name(split: str) -> str:
+    """A part may be called anything, but its file may not lie anywhere."""
+    return re.sub(r"[^\w\-]", "_", split)
 
 
 def sources(recipe: Recipe) -> list[tuple[str, str, int]]:

@@ -6,10 +6,12 @@ library. This module does not know what the rows mean.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workbench.data import storage
@@ -23,6 +25,8 @@ from workbench.errors import BadRow, DatasetUnavailable, NoDataset, UnknownForma
 from workbench.events import Progress
 from workbench.settings import Settings
 from workbench.workspace import Workspace
+
+NAME = re.compile(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class HubRequest:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise NoDataset
+        # the library would take a folder of this machine for a dataset just as well
+        if not NAME.fullmatch(self.name) or Path(self.name).exists():
+            raise DatasetUnavailable(name=self.name[:100], reason="that is not OWNER/NAME")
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,10 @@ def look_at_hub(asked: HubRequest, settings: Settings, count: int = 5) -> HubLoo
     mapping = _mapping(asked, values)
     examples: list[Example] = []
     for value in values[:count]:
-        examples += to_examples(value, mapping, asked.name)
+        try:
+            examples += to_examples(value, mapping, asked.name)
+        except Unfit:
+            continue
     return HubLook(
         tuple(configs),
         tuple(splits),

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from workbench.data import columnar, files, shipped, storage
 from workbench.data.dataset import check_free, create
 from workbench.data.files import Bad, Opened, Record
 from workbench.data.formats import detect, to_examples
 from workbench.data.recipe import CorpusSource, FileSource, Recipe
-from workbench.data.rows import Example, schema_with, table_of
+from workbench.data.rows import FIXED, SCHEMA, Example, example_of, schema_with, table_of
 from workbench.data.shapes_mapping import DEFAULTS, Mapping, Unfit
 from workbench.data.shapes_text import group_text
 from workbench.errors import BadRow, NoRows, Stopped, UnknownFormat
@@ -31,6 +32,9 @@ from workbench.workspace import Workspace
 BATCH = 2_000
 SAMPLE = 500
 """Rows that decide the format and the types of the columns."""
+SCALARS = (pa.string(), pa.int64(), pa.float64(), pa.bool_())
+OWN_SOURCE = "source_"
+"""What ``formats`` calls a field of the file named ``source``."""
 NAMED = 1_000
 """Bad rows that are named one by one; more are only counted."""
 
@@ -129,13 +133,16 @@ def import_file(
         mappings = {file.name: _mapping(file, request) for file in opened}
         columns = columnar.choose_columns(_first_rows(opened, mappings))
         reader = _Reader(request.skip_bad, columns, stop)
-        with storage.sink(folder / storage.DATA, schema_with(columns)) as sink:
+        told = _tells_source(columns, mappings)
+        kept = {name: kind for name, kind in columns.items() if not (told and name == OWN_SOURCE)}
+        with storage.sink(folder / storage.DATA, schema_with(kept)) as sink:
             for file in opened:
                 for table in reader.tables(file, mappings[file.name]):
-                    sink.write(table)
+                    sink.write(_with_source(table) if told else table)
                     yield Progress("read", sink.rows, 0, "rows", file.name)
             if not sink.rows:
                 raise NoRows(name=called)
+            check_free(workspace, request.name)  # nobody took the name meanwhile
     source = FileSource(
         called,
         storage.sha256(request.path),
@@ -145,6 +152,41 @@ def import_file(
     )
     recipe = create(workspace, folder.name, source)
     return Imported(recipe, tuple(reader.bad), reader.bad_count)
+
+
+def is_ours(schema: pa.Schema) -> bool:
+    """True for a file with the columns of a dataset as it is stored here, and scalars beside."""
+    ours = all(
+        field.name in schema.names and schema.field(field.name).type == field.type
+        for field in SCHEMA
+    )
+    own = [schema.field(name).type for name in schema.names if name not in FIXED]
+    return ours and all(kind in SCALARS for kind in own)
+
+
+def _schema_of(file: Opened) -> pa.Schema | None:
+    return storage.schema(file.path) if file.kind == "parquet" else None
+
+
+def _as_stored(batch: pa.RecordBatch, columns: dict[str, pa.DataType]) -> pa.Table:
+    table = pa.Table.from_batches([batch])
+    for name, kind in columns.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table.select(schema_with(columns).names).cast(schema_with(columns))
+
+
+def _tells_source(columns: dict[str, pa.DataType], mappings: dict[str, Mapping]) -> bool:
+    """True for messages with a field ``source``, as they are written here: it is the row's."""
+    messages = all(mapping.name("messages") == "messages" for mapping in mappings.values())
+    return messages and columns.get(OWN_SOURCE) == pa.string()
+
+
+def _with_source(table: pa.Table) -> pa.Table:
+    own = table.column(OWN_SOURCE)
+    source = pc.coalesce(own, table.column("source"))
+    place = table.column_names.index("source")
+    return table.set_column(place, "source", source).drop_columns([OWN_SOURCE])
 
 
 def bring_corpus(
@@ -211,6 +253,9 @@ class _Reader:
             return
         try:
             for batch in batches:
+                if is_ours(batch.schema):
+                    yield _as_stored(batch, self._columns)
+                    continue
                 table = columnar.convert(batch, mapping, file.name, self._columns)
                 if table is None:
                     return
@@ -299,9 +344,11 @@ def _drained(waiting: list[Bad]) -> Iterator[Bad]:
 def _first_rows(opened: list[Opened], mappings: dict[str, Mapping]) -> Iterator[Example]:
     """The first rows of every file, which decide the dataset's own columns."""
     for file in opened:
+        stored = _schema_of(file)
+        ours = stored is not None and is_ours(stored)
         for value in _sample(file):
             try:
-                yield from to_examples(value, mappings[file.name])
+                yield from [example_of(value)] if ours else to_examples(value, mappings[file.name])
             except Unfit:
                 continue
 

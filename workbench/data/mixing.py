@@ -37,8 +37,8 @@ class Share:
     split: str = ""
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.count < 0:
-            raise BadShares(reason=f"{self.dataset} has a share below 0")
+        if not (0 <= self.weight < float("inf")) or self.count < 0:
+            raise BadShares(reason=f"the share of {self.dataset} is not a number of 0 or more")
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ class MixRequest:
             raise BadShares(reason="a dataset is there twice")
         if any(share.weight for share in self.shares) and any(share.count for share in self.shares):
             raise BadShares(reason="give weights or counts, not both")
-        if self.total < 0:
-            raise BadShares(reason="the total is below 0")
+        if self.total < 0 or self.seed < 0:
+            raise BadShares(reason="the total and the seed must be 0 or more")
+        if self.total and any(share.count for share in self.shares):
+            raise BadShares(reason="give counts or a total, not both")
         if self.answers not in ("original", "improved", "preference"):
             raise BadShares(reason=f"there is no choice of answers {self.answers}")
 
@@ -97,6 +99,7 @@ def mix(
             yield Progress("write", start, total, "rows")
             wanted = order[start : start + BATCH]
             sink.write(_gathered(plan, tables, starts, wanted, columns, request.answers))
+        check_free(workspace, request.name)  # nobody took the name meanwhile
     source = MixSource(
         parts=tuple(
             MixPart(part.name, part.recipe.to_json(), share.weight, share.count, share.split)
@@ -130,9 +133,12 @@ def chosen_rows(parts: list[Dataset], request: MixRequest) -> list[np.ndarray]:
 def counts(pools: list[int], request: MixRequest) -> list[int]:
     """How many rows each part gives.
 
-    With weights and no total the mix is as large as the shares can be held.
+    With weights and no total the mix is as large as the shares can be held; with a total
+    and no weights each part gives in proportion to what it has.
     """
     weights = np.array([share.weight for share in request.shares], float)
+    if request.total and not weights.any():
+        weights = np.array(pools, float)
     if not weights.any():
         return [
             min(pool, share.count or pool)
@@ -150,6 +156,7 @@ def counts(pools: list[int], request: MixRequest) -> list[int]:
 
 def shares_by(state: State, rows: np.ndarray, column: str) -> dict[str, int]:
     """How many of the rows come from each source, or are of each type."""
+    column = column.replace('"', '""')
     sql = f"SELECT coalesce(\"{column}\"::varchar, ''), count(*) FROM {{rows}} GROUP BY 1"
     return dict(Counter(dict(state.query.values(sql, rows))).most_common())
 
@@ -172,7 +179,7 @@ def _pool(part: Dataset, share: Share) -> np.ndarray:
     names = finished(part.state)
     if "split" not in names.column_names:
         raise BadShares(reason=f"{share.dataset} is not split")
-    inside = pc.equal(names.column("split"), share.split).to_numpy()
+    inside = pc.equal(names.column("split").cast(pa.string()), share.split).to_numpy()
     return rows[np.array([bool(one) for one in inside[rows]], bool)] if len(rows) else rows
 
 
@@ -220,18 +227,22 @@ def _fitted(table: pa.Table, name: str, columns: dict[str, pa.DataType], answers
 def _answered(example: Example, answers: str) -> Example:
     """The row with its better answer in place of, or beside, the original one."""
     better = example.columns.get("improved")
-    if answers == "original" or not better:
+    if answers == "original" or not isinstance(better, list) or not better:
         return example
+    if example.chosen is not None:  # a pair already: only its better answer is said better
+        return replace(example, chosen=replace_answer(example.chosen, better[0]))
     chosen = replace_answer(example.messages, better[0])
-    if answers == "improved":
+    if answers == "improved" or len(chosen) > len(example.messages):
         return replace(example, messages=chosen)
     asked = example.messages[:-1]
     return replace(example, messages=asked, chosen=chosen[-1:], rejected=example.messages[-1:])
 
 
 def replace_answer(messages: tuple[Message, ...], answer: str) -> tuple[Message, ...]:
-    """The conversation with its last turn said better."""
-    return (*messages[:-1], replace(messages[-1], content=answer)) if messages else messages
+    """The conversation with its last answer said better, or with one where there is none."""
+    if not messages or messages[-1].role not in ("assistant", "text"):
+        return (*messages, Message("assistant", answer))
+    return (*messages[:-1], replace(messages[-1], content=answer))
 
 
 def _own_columns(tables: list[pa.Table]) -> dict[str, pa.DataType]:

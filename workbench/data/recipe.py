@@ -335,7 +335,8 @@ class Recipe:
                 notes=str(document.get("notes", "")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__.lower()} at {str(error)[:80]}"
+            missing = isinstance(error, KeyError)
+            reason = f"there is no {error}" if missing else _phrase(error)
             raise BadRecipe(name=name, reason=reason) from error
 
     def dumps(self) -> str:
@@ -353,8 +354,8 @@ def step_of(document: dict[str, Any]) -> Step:
     assert kind is not None
     try:
         return kind(**_values(kind, document))
-    except TypeError as error:
-        raise BadStep(reason=str(error).split(".")[-1][:120]) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadStep(reason=_phrase(error)) from error
 
 
 def _source(document: dict[str, Any]) -> Source:
@@ -369,7 +370,7 @@ def _done(document: dict[str, Any]) -> Done:
     try:
         step = step_of(document)
     except WorkbenchError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(error.facts.get("reason", str(error))) from error
     return Done(step, int(document["touched"]), int(document["kept"]))
 
 
@@ -387,6 +388,12 @@ def _brief(step: Step) -> dict[str, Any]:
         for key, value in asdict(step).items()
         if value != plain[key] and value not in ({}, ())
     }
+
+
+def _phrase(error: Exception) -> str:
+    """What Python says of a value, fit to end a sentence."""
+    lines = str(error).strip().splitlines() or ["a value is wrong"]
+    return lines[0].replace(".__init__()", "")[:120].rstrip(". ")
 
 
 def _require(condition: bool, reason: str) -> None:

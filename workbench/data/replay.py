@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.data import storage
-from workbench.data.dataset import Dataset, check_free, create
+from workbench.data.dataset import Dataset, check_free, create, delete
 from workbench.data.importing import ImportRequest, bring_corpus, bring_file
 from workbench.data.mixing import mix, recipe_licence, request_of
 from workbench.data.recipe import (
@@ -64,13 +64,17 @@ def replay(
     files = {storage.sha256(path): path for path in _files(inputs)}
     made = yield from _source(recipe, files, workspace, name, settings, stop)
     same = made.sha256 == recipe.sha256
-    if recipe.steps:
+    if not recipe.steps:
+        return Again(made, same)
+    try:
         dataset = Dataset(workspace, name)
         for done in recipe.steps:
             again = yield from do(dataset, done.step, settings, stop)
             same = same and (again.touched, again.kept) == (done.touched, done.kept)
-        made = dataset.recipe
-    return Again(made, same)
+    except BaseException:  # half of the steps would be another dataset
+        delete(workspace, name)
+        raise
+    return Again(dataset.recipe, same)
 
 
 def _source(
@@ -106,24 +110,31 @@ def _mixed(
     settings: Settings,
     stop: threading.Event,
 ) -> Work:
-    """The parts are made in a folder of their own, and go away with it."""
+    """Each part is made in a workspace of its own, and goes away with it.
+
+    So a part may have been compared with another part, or with a dataset of its name.
+    """
     workspace.datasets.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.datasets, prefix=".replay.") as folder:
-        inside = Workspace(Path(folder))
-        recipes = [Recipe.from_json(part.recipe, part.name) for part in source.parts]
-        for recipe in recipes:
-            _link_others(recipe, workspace, inside)
-            yield from replay(recipe, list(files.values()), inside, recipe.name, settings, stop)
-        parts = [Dataset(inside, recipe.name) for recipe in recipes]
+        parts = []
+        for number, part in enumerate(source.parts):
+            inside = Workspace(Path(folder) / str(number))
+            recipe = Recipe.from_json(part.recipe, part.name)
+            _bring_others(recipe, workspace, inside)
+            yield from replay(recipe, list(files.values()), inside, part.name, settings, stop)
+            parts.append(Dataset(inside, part.name))
         yield from mix(parts, request_of(source, MIXED), stop)
-        inside.dataset(MIXED).replace(check_free(workspace, name))
-    return create(workspace, name, source, licence=recipe_licence(parts))
+        parts[0].workspace.dataset(MIXED).replace(check_free(workspace, name))
+        return create(workspace, name, source, licence=recipe_licence(parts))
 
 
-def _link_others(recipe: Recipe, workspace: Workspace, inside: Workspace) -> None:
-    """Overlap was looked for with other datasets: they must be at hand."""
+def _bring_others(recipe: Recipe, workspace: Workspace, inside: Workspace) -> None:
+    """Overlap was looked for with other datasets, by parts of parts too: they must be at hand."""
     import shutil
 
+    if isinstance(recipe.source, MixSource):
+        for part in recipe.source.parts:
+            _bring_others(Recipe.from_json(part.recipe, part.name), workspace, inside)
     for done in recipe.steps:
         if isinstance(done.step, Overlap):
             there, here = workspace.dataset(done.step.other), inside.dataset(done.step.other)

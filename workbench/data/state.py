@@ -207,12 +207,11 @@ class State:
         return self._query
 
     def _beside(self) -> dict[str, pa.Array]:
-        return {
-            "tags": self.tags(),
-            "kept": pa.array(self.kept),
-            **self.label_columns(),
-            **self.columns,
-        }
+        # a rating of the dataset's own is seen until a person rates
+        own = () if self.labels else {name.lower() for name in self.table.column_names}
+        labels = {name: one for name, one in self.label_columns().items() if name not in own}
+        kept = pa.array(self.kept)
+        return {"tags": self.tags(), "kept": kept, **labels, **self.columns}
 
     def label_columns(self) -> dict[str, pa.Array]:
         """What people said of the rows: rating, task, annotator, improved."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,11 @@ def beside(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder goes too if it was made for this file alone
+            path.parent.rmdir()
+        raise
 
 
 class Sink:
@@ -118,6 +121,11 @@ def remove_tree(folder: Path) -> None:
     gone = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".deleted."))
     folder.replace(gone / folder.name)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def schema(path: Path) -> pa.Schema:
+    """The columns of a Parquet file, without its data."""
+    return pq.read_schema(path)
 
 
 def metadata(path: Path) -> Any:
