@@ -30,7 +30,8 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
             chosen = gr.Dropdown(
                 [], label=label("data.chosen"), elem_id="data-chosen", scale=2, min_width=260
             )
-            status = gr.HTML(elem_id="data-status")
+            with gr.Column(scale=1, min_width=260):
+                status = gr.HTML(elem_id="data-status")
     said = gr.HTML(elem_id="data-said")
     desk = Desk(house, language, chosen, status, gr.State(""), said)
     with gr.Tabs(elem_classes="tri-inner") as inner:
