@@ -24,6 +24,8 @@ from workbench.errors import WorkbenchError
 
 VERBS, OBJECTS = 12, 4
 SAMPLED = 20_000
+COPIES = 200_000
+"""More rows than this would take seconds; the Duplicates part shows progress."""
 ASKING = 0.2
 """Where fewer rows begin with a known verb they are talk, not instructions."""
 EMPTY = (None, "", ())
@@ -179,6 +181,7 @@ def _figures(language: str, dataset: Dataset, registers: statistics.Shares) -> s
         _shares(language, "figures.sources", statistics.source_shares(state.table, rows), ""),
         _tag_figures(language, dataset),
         "</div>",
+        _copies(language, dataset, rows),
         _openings(language, dataset, rows),
     ]
     return "".join(parts)
@@ -224,6 +227,17 @@ def _tag_figures(language: str, dataset: Dataset) -> str:
         for number, check, rows in dataset.state.tallies()[:20]
     ]
     return _counts(say(language, "figures.tags"), lines) if lines else ""
+
+
+def _copies(language: str, dataset: Dataset, rows: np.ndarray) -> str:
+    """How many rows say exactly what an earlier one says; not counted in very large sets."""
+    from workbench.data.duplicates import exact
+
+    if len(rows) > COPIES:
+        return ""
+    count = len(exact(dataset.state.query.texts("whole", rows)))
+    kind = "warning" if count else "good"
+    return notice(kind, say(language, "figures.copies", rows=f"{count:,}"))
 
 
 def _openings(language: str, dataset: Dataset, rows: np.ndarray) -> str:
