@@ -52,7 +52,21 @@
     │   │   ├── CannotExport
     │   │   ├── InputMissing
     │   │   ├── InputChanged
+    │   │   ├── DatasetNotSaved
+    │   │   ├── UnknownSplit
+    │   │   ├── NoAnswers
+    │   │   ├── TooFewRows
+    │   │   ├── NothingLearned
+    │   │   ├── BadTuneRecipe
+    │   │   ├── BadRecipeField
     │   │   └── BadRecipe
+    │   ├── TuneError
+    │   │   ├── RunExists
+    │   │   ├── NoSuchRun
+    │   │   ├── NoAdapter
+    │   │   ├── RunBusy
+    │   │   ├── RunFinished
+    │   │   └── RunChanged
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -76,7 +90,9 @@
         ├── OutOfMemory
         ├── NumericalFault
         │   ├── HalfPrecisionOverflow
-        │   └── NotANumber
+        │   ├── NotANumber
+        │   └── LossNotANumber
+        ├── TrainingFailed
         ├── DiskFull
         └── Stopped
 
@@ -367,6 +383,74 @@ class BadRecipe(DataError):
     template = "{name} is not a recipe of a dataset: {reason}."
 
 
+class DatasetNotSaved(DataError):
+    template = (
+        "{name} has rows left out, or changes, that are not saved yet. Save what is kept first, "
+        "under a new name, and tune on that."
+    )
+
+
+class UnknownSplit(DataError):
+    template = "{name} has no part called “{split}” in its split. It has: {splits}."
+
+
+class NoAnswers(DataError):
+    template = (
+        "{name} has no answer to learn from: no assistant turn and no plain text. Choose another "
+        "dataset."
+    )
+
+
+class TooFewRows(DataError):
+    template = (
+        "{name} has {count} rows, too few to hold {holdout} out and still learn. Bring more "
+        "rows, or hold fewer out."
+    )
+
+
+class NothingLearned(DataError):
+    template = (
+        "In {name} no token would be learned from within {length} tokens a row. Choose a greater "
+        "length or another template."
+    )
+
+
+class BadTuneRecipe(DataError):
+    template = "This is not a tuning recipe that can be used: {reason}."
+
+
+class BadRecipeField(DataError):
+    template = "{field} cannot be “{value}”: it must be {allowed}."
+
+
+class TuneError(RequestError):
+    pass
+
+
+class RunExists(TuneError):
+    template = "There is already a run called {name}. Choose another name."
+
+
+class NoSuchRun(TuneError):
+    template = "There is no run called {name}. It may have been deleted."
+
+
+class NoAdapter(TuneError):
+    template = "The run {name} has no adapter yet. Let it finish, or stop it."
+
+
+class RunBusy(TuneError):
+    template = "The run {name} is at work right now. Wait for it or press Stop."
+
+
+class RunFinished(TuneError):
+    template = "The run {name} has done all its steps. Start a new one to go on learning."
+
+
+class RunChanged(TuneError):
+    template = "{name} cannot go on: {what} is not what it was begun with. Start a new run."
+
+
 class ModelError(RequestError):
     pass
 
@@ -483,6 +567,17 @@ class NotANumber(NumericalFault):
         "{model} gave no number for token {token} in window {window} of document {document}: "
         "its weights yield NaN or infinity in {precision}. Try fp32, or fetch the model again."
     )
+
+
+class LossNotANumber(NumericalFault):
+    template = (
+        "The loss became NaN or infinite at step {step} (rows {rows} of the dataset), so the run "
+        "stopped there. Choose a lower learning rate, or look at those rows."
+    )
+
+
+class TrainingFailed(WorkFailed):
+    template = "The training ended in a fault: {reason}. The checkpoints are kept."
 
 
 class DiskFull(WorkFailed):

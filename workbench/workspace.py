@@ -66,5 +66,10 @@ class Workspace:
     def dataset(self, name: str) -> Path:
         return self.datasets / check_name(name)
 
+    @property
+    def runs(self) -> Path:
+        """The folder of tuning runs, one folder each."""
+        return self.root / "runs"
+
     def run(self, name: str) -> Path:
-        return self.root / "runs" / check_name(name)
+        return self.runs / check_name(name)

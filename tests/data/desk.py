@@ -73,7 +73,7 @@ def snapshot(dataset: Dataset) -> dict[str, Any]:
         "tags": state.tags().to_pylist(),
         "reasons": [state.reasons(row) for row in range(state.count)],
         "tallies": state.tallies(),
-        "off": state.off,
+        "off": sorted(state.off),
         "labels": {name: one.to_pylist() for name, one in state.label_columns().items()},
         "columns": {name: pa.array(one).to_pylist() for name, one in state.columns.items()},
         "recipe": dataset.recipe.to_json(),

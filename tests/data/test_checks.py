@@ -495,7 +495,7 @@ def test_progress_counts_rows_and_stop_stops() -> None:
     stop = threading.Event()
     steps = run(table, list(CHECKS), PLAIN, stop)
     first = next(steps)
-    assert (first.stage, first.done, first.total, first.unit) == ("check", 0, len(GOOD), "rows")
+    assert (first.stage, first.done, first.total, first.unit) == ("inspect", 0, len(GOOD), "rows")
     stop.set()
     with pytest.raises(Stopped):
         next(steps)

@@ -7,6 +7,8 @@ import threading
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.data.desk import talk
 from workbench.data import query
@@ -112,7 +114,7 @@ def test_every_sortable_column_sorts_with_what_is_missing_last(rows: Query, down
         there = [value for value in values if value is not None]
         assert sorted(numbers) == [0, 1, 2, 3, 4]
         assert values == [*there, *[None] * (5 - len(there))]
-        if not isinstance(there[0], list):
+        if there and not isinstance(there[0], list):
             assert there == sorted(there, reverse=down), name
 
 
@@ -159,6 +161,55 @@ def test_words_are_found_as_they_stand_and_without_case(
     rows: Query, words: str, shown: str
 ) -> None:
     assert found(rows, search=words) == shown
+
+
+small = st.text(st.sampled_from("aAbé飯食 .(*\x00"), max_size=6)
+conversations = st.lists(
+    st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool", "text"]), small),
+    min_size=1,
+    max_size=4,
+).map(tuple)
+ways_on = st.tuples(conversations, small).map(lambda two: (*two[0], Message("assistant", two[1])))
+any_rows = st.lists(
+    st.builds(
+        Example,
+        conversations,
+        id=st.none() | small,
+        chosen=st.none() | ways_on,
+        rejected=st.none() | ways_on,
+    ),
+    max_size=12,
+)
+
+
+@given(any_rows, small.filter(bool), st.integers(0, 3))
+@settings(max_examples=30, deadline=None, database=None)
+def test_search_and_derived_columns_are_what_python_says(
+    examples: list[Example], word: str, cut: int
+) -> None:
+    table = pa.concat_tables([table_of(examples, {}), table_of(examples[:cut], {})])
+    both = [*examples, *examples[:cut]]
+    asked = Query(table)
+
+    def says(one: Example) -> bool:
+        turns = [*one.messages, *(one.chosen or ()), *(one.rejected or ())]
+        return one.id == word or any(word.lower() in turn.content.lower() for turn in turns)
+
+    assert asked.rows(View(search=word)).tolist() == [
+        row for row, one in enumerate(both) if says(one)
+    ]
+    for part in ("prompt", "answer"):
+        expected = [getattr(one, part) for one in both]
+        assert asked.texts(part).to_pylist() == expected
+        filled = asked.rows(View((f"coalesce({part}, '') = ''",))).tolist()
+        assert filled == [row for row, text in enumerate(expected) if not text]
+        assert asked.texts(part).to_pylist() == expected
+    assert asked.values("SELECT turns FROM rows ORDER BY row") == [
+        (len(one.messages),) for one in both
+    ]
+    lengths = [sum(len(turn.content) for turn in one.messages) for one in both]
+    order = asked.rows(View(order="characters", descending=True)).tolist()
+    assert [lengths[row] for row in order] == sorted(lengths, reverse=True)
 
 
 def test_search_and_filters_hold_together(rows: Query) -> None:

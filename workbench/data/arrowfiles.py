@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import datetime
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ from workbench.data.opened import (
 from workbench.errors import BrokenFile, FileTooLarge
 
 BLOCK = 16 << 20
+PIECE = 4 << 20
 FIRST_ROWS = 64
 MOST_ROWS = 1024
 CONTINUED = b"\xff\xff\xff\xff"
@@ -42,6 +44,7 @@ TURNS = frozenset(
     ("messages", "conversations", "conversation", "chosen", "rejected", "turns", "dialog")
 )
 """Columns in whose objects a missing key and a null mean the same."""
+Item = TypeVar("Item")
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}\n")
 
 
@@ -267,18 +270,36 @@ def _json_batches(path: Path) -> Iterator[pa.RecordBatch]:
     Raises:
         Unfit.
     """
-    schema: pa.Schema | None = None
-    for block in _blocks(path):
-        _check_depth(block)
-        if schema is None:
-            schema = _with_strings(_read_json(block, None).schema)
-        table = _read_json(block, schema)
-        if table.num_rows != _lines_with_ink(block):
+    for table, lines in ahead(_json_tables(path)):
+        try:
+            table.validate(full=True)
+        except (pa.ArrowException, ValueError) as error:
+            raise Unfit(phrase(error)) from error
+        if table.num_rows != lines:
             raise Unfit("a line holds more or less than one value")
         for name, column in zip(table.column_names, table.columns, strict=True):
             _check_numbers(column)
             _check_objects(name, column)
         yield from table.combine_chunks().to_batches()
+
+
+def _json_tables(path: Path) -> Iterator[tuple[pa.Table, int]]:
+    """Each block as Arrow reads it, not validated yet, and how many rows it should have."""
+    schema: pa.Schema | None = None
+    for block in _blocks(path):
+        lines = _lines_with_brackets(block)
+        if schema is None:
+            schema = _with_strings(_read_json(block, None).schema)
+        yield _read_json(block, schema), lines
+
+
+def ahead(found: Iterator[Item]) -> Iterator[Item]:
+    """The same items; the next is made on a thread of its own while one is looked at."""
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, found, None)
+        while (item := coming.result()) is not None:
+            coming = beside.submit(next, found, None)
+            yield item
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -289,30 +310,49 @@ def _blocks(path: Path) -> Iterator[bytes]:
     """
     with path.open("rb") as raw:
         file = skip_mark(raw)
-        while block := file.read(BLOCK):
-            if not block.endswith(b"\n"):
-                block += file.readline(LONGEST)
+        start, end = file.tell(), path.stat().st_size
+        while start < end:
+            # where the block ends is found first: joining it to its last line would copy it
+            file.seek(start + BLOCK - 1)
+            size = BLOCK - 1 + len(file.readline(LONGEST))
+            file.seek(start)
+            block = file.read(size)
             if len(block) > LONGEST:
                 raise Unfit("a line is too long")
-            if block.strip():
+            start += size
+            if block and not block.isspace():
                 yield block
 
 
-def _check_depth(block: bytes) -> None:
-    """Arrow's reader overflows the stack on deep nesting, so it never gets to see it.
+def _lines_with_brackets(block: bytes) -> int:
+    """As many lines as objects, if the block is what it should be.
 
-    Brackets inside of texts count too; then the slow way is taken for nothing.
+    Arrow's reader takes a NUL for the end, and overflows the stack on deep nesting, so it
+    never gets to see either. Brackets inside of texts count too; then the slow way is taken
+    for nothing.
 
     Raises:
         Unfit.
     """
+    if b"\x00" in block:
+        raise Unfit("there is a NUL in it")
     raw = np.frombuffer(block.translate(None, NO_BRACKETS), np.uint8)
     ends = np.flatnonzero(raw == 0x0A)
+    held = np.diff(np.concatenate(([-1], ends, [len(raw)]))) - 1
+    if held.max() > DEEPEST:
+        _check_depth(raw, ends)
+    return int(np.count_nonzero(held))
+
+
+def _check_depth(raw: np.ndarray, ends: np.ndarray) -> None:
+    """Raises:
+    Unfit: the brackets of a line, which ends at these places, are nested too deep.
+    """
     folded = raw | 0x20  # [ and { become {, ] and } become }
     levels = np.cumsum((folded == 0x7B).astype(np.int32) - (folded == 0x7D))
     below = np.concatenate((np.zeros(1, levels.dtype), levels[ends]))
     line = np.searchsorted(ends, np.arange(len(levels)), side="left")
-    if len(levels) and (levels - below[line]).max() > DEEPEST:
+    if (levels - below[line]).max() > DEEPEST:
         raise Unfit(TOO_DEEP)
 
 
@@ -327,13 +367,20 @@ def _read_json(block: bytes, schema: pa.Schema | None) -> pa.Table:
         newlines_in_values=False,
         unexpected_field_behavior="infer" if schema is None else "error",
     )
-    read = json.ReadOptions(use_threads=True, block_size=len(block) + 1)
+    # small pieces stay in the processor's cache and are read side by side, but no line may
+    # be longer than one
+    size = PIECE if schema is not None and _has_short_lines(block) else len(block) + 1
+    read = json.ReadOptions(use_threads=True, block_size=size)
     try:
-        table = json.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
-        table.validate(full=True)
+        return json.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unfit(phrase(error)) from error
-    return table
+
+
+def _has_short_lines(block: bytes) -> bool:
+    """True if no line is longer than a piece, for each half of a piece ends one."""
+    half = PIECE // 2
+    return all(block.find(b"\n", at, at + half) >= 0 for at in range(0, len(block), half))
 
 
 def _with_strings(schema: pa.Schema) -> pa.Schema:
@@ -384,11 +431,3 @@ def _leaves(column: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
     elif pa.types.is_struct(column.type):
         for at in range(column.type.num_fields):
             yield from _leaves(pc.struct_field(column, [at]), wanted)
-
-
-def _lines_with_ink(block: bytes) -> int:
-    raw = np.frombuffer(block, np.uint8)
-    starts = np.flatnonzero(raw[:-1] == 0x0A) + 1
-    if raw[0] > 0x20 and not (raw[starts] <= 0x20).any():
-        return len(starts) + 1
-    return sum(bool(line.strip()) for line in block.split(b"\n"))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FORMATS = (
     "alpaca", "seeds", "sharegpt", "messages", "prompt", "preference", "tools", "qa", "text",
 )  # fmt: skip
-FORMS = (*FORMATS, "csv", "parquet")
+FORMS = (*FORMATS, "text-jsonl", "csv", "parquet")
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -427,7 +427,8 @@ def _write(dataset: Dataset, options: argparse.Namespace, split: str) -> int:
     work = export_dataset(dataset, Path(options.out), options.to, split, stop)
     report = finished(work, stop)
     lines = [f"{options.out}: {report.rows} rows, sha256 {report.sha256}"]
-    return answer(options, {"file": options.out, **asdict(report)}, lines)
+    figures = {**asdict(report), "path": str(report.path)}
+    return answer(options, figures, lines)
 
 
 def do_push(options: argparse.Namespace, settings: Settings) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +131,11 @@ def import_file(
     folder = check_free(workspace, request.name)
     called = request.called or request.path.name
     yield Progress("read", 0, 0, "rows", called)
-    with files.opened(request.path, settings.max_data_bytes, called) as opened:
+    with (
+        ThreadPoolExecutor(1) as beside,
+        files.opened(request.path, settings.max_data_bytes, called) as opened,
+    ):
+        hashed = beside.submit(storage.sha256, request.path)
         mappings = {file.name: _mapping(file, request) for file in opened}
         columns = columnar.choose_columns(_first_rows(opened, mappings))
         reader = _Reader(request.skip_bad, columns, stop)
@@ -145,7 +151,7 @@ def import_file(
             check_free(workspace, request.name)  # nobody took the name meanwhile
     source = FileSource(
         called,
-        storage.sha256(request.path),
+        hashed.result(),
         {name: mapping.to_json() for name, mapping in mappings.items()},
         request.skip_bad,
         reader.bad_count,
@@ -208,7 +214,7 @@ def write_examples(
 ) -> Generator[Progress, None, int]:
     """Any examples to a dataset's file; the first rows decide the types of the columns."""
     rows = iter(examples)
-    first = [row for row, _ in zip(rows, range(SAMPLE), strict=False)]
+    first = list(islice(rows, SAMPLE))
     columns = columnar.choose_columns(first)
     with storage.sink(path, schema_with(columns)) as sink:
         for batch in _batches(_chain(first, rows)):

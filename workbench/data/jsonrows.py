@@ -216,4 +216,10 @@ def _by_columns(fields: dict[str, Any]) -> list[dict[str, Any]]:
         columns = [list(one.values()) for one in columns]
     if not all(isinstance(one, list) for one in columns) or len(set(map(len, columns))) != 1:
         return []
+    if all(_is_turn(one) for column in columns for one in column):  # a conversation each: one row
+        return []
     return [dict(zip(names, one, strict=True)) for one in zip(*columns, strict=True)]
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value.keys() & {"role", "from"})

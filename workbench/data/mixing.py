@@ -145,7 +145,7 @@ def counts(pools: list[int], request: MixRequest) -> list[int]:
             for pool, share in zip(pools, request.shares, strict=True)
         ]
     shares = weights / weights.sum()
-    most = min(pool / share for pool, share in zip(pools, shares, strict=True) if share)
+    most = min(pool / float(share) for pool, share in zip(pools, shares, strict=True) if share)
     total = min(request.total or most, sum(pools))
     exact = np.minimum(shares * total, pools)
     whole = np.floor(exact + 1e-9).astype(int)

@@ -12,20 +12,22 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from workbench.data import flat
 from workbench.data.expressions import check_tree
 from workbench.errors import BadExpression, QueryTooSlow
 
 SECONDS = 10
 MEMORY = "4GB"
 REMEMBERED = 16
+"""Views whose rows are kept; also orders of the whole table, and words searched for."""
 LONGEST = 4000
 """Characters of an expression; more is a mistake or an attack."""
 
@@ -62,6 +64,10 @@ _CLOSED = (
 )
 
 
+Key = TypeVar("Key")
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True)
 class View:
     """What a person looks at: every filter holds, the words occur, in this order."""
@@ -83,6 +89,11 @@ class Query:
         self._table = table
         self._lock = threading.RLock()
         self._found: OrderedDict[View, np.ndarray] = OrderedDict()
+        self._orders: OrderedDict[tuple[str, bool], np.ndarray] = OrderedDict()
+        self._hits: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._said: dict[str, flat.Said] = {}
+        self._made: dict[str, pa.ChunkedArray] = {}
+        self._columns: dict[str, pa.Array] = {}
         self._connection = duckdb.connect(":memory:")
         for setting in _CLOSED:
             self._connection.execute(setting)
@@ -95,15 +106,48 @@ class Query:
         called like a derived one is what a filter means, but not what ``texts`` gives.
         """
         with self._lock:
-            self._table = self._table if table is None else table
-            beside = _with_columns(self._table, {"row": pa.array(np.arange(self.count)), **columns})
-            taken = {name.lower() for name in beside.column_names}
-            derived = [name for name in DERIVED if name not in taken]
-            self.names = [*beside.column_names, *derived]
-            self._connection.register("stored", beside)
-            made = ", ".join(f'{DERIVED[name]} AS "{name}"' for name in derived)
-            self._connection.execute(f"CREATE OR REPLACE VIEW rows AS SELECT *, {made} FROM stored")
+            if table is not None and table is not self._table:
+                self._table = table
+                for known in (self._orders, self._hits, self._said, self._made):
+                    known.clear()
+            for column, descending in list(self._orders):
+                if column in columns or column in self._columns:
+                    del self._orders[column, descending]
+            self._columns = columns
             self._found.clear()
+            self._register()
+
+    def _register(self) -> None:
+        """Show the database the table, the columns beside it and those worked out before."""
+        numbers = {"row": pa.array(np.arange(self.count))}
+        beside = _with_columns(self._table, {**numbers, **self._columns})
+        taken = {name.lower() for name in beside.column_names}
+        self._derived = [name for name in DERIVED if name not in taken]
+        self.names = [*beside.column_names, *self._derived]
+        shown = ["*"]
+        for name in self._derived:
+            if name in self._made:
+                beside = beside.append_column(name, self._made[name])
+            else:
+                shown.append(f'{DERIVED[name]} AS "{name}"')
+        self._connection.register("stored", beside)
+        sql = f"CREATE OR REPLACE VIEW rows AS SELECT {', '.join(shown)} FROM stored"
+        self._connection.execute(sql)
+
+    def _work_out(self, names: Iterable[str]) -> None:
+        """Keep these derived columns from now on: SQL would make them anew for each query."""
+        missing = [name for name in names if name in self._derived and name not in self._made]
+        for name in missing:
+            if name in flat.PICKED:
+                self._made[name] = flat.column(self._table, name)
+            else:
+                self._made[name] = self._column(name)
+        if missing:
+            self._register()
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        with self._lock, self._limited():
+            return self._connection.sql(f"SELECT {name} FROM rows").to_arrow_table().column(0)
 
     @property
     def sortable(self) -> list[str]:
@@ -123,12 +167,15 @@ class Query:
                 return self._found[view]
             if view.order and view.order not in self.sortable:
                 raise BadExpression(reason=f"there is no column {view.order} to sort by")
-            conditions, values = self._conditions(view)
-            found = self._ask(conditions, values, self._order(view))
-            self._found[view] = found
-            if len(self._found) > REMEMBERED:
-                self._found.popitem(last=False)
-            return found
+            found = self._where(view.where)
+            if view.search:
+                found = found[self._hit(view.search)[found]]
+            if view.order:
+                chosen = np.zeros(self.count, bool)
+                chosen[found] = True
+                order = self._order(view.order, view.descending)
+                found = order[chosen[order]]
+            return _remember(self._found, view, found)
 
     def taken(self, filters: tuple[str, ...]) -> list[int]:
         """How many rows each filter of a stack takes away from what those above it left."""
@@ -163,40 +210,69 @@ class Query:
             answer = self._connection.execute(sql.replace("{rows}", source)).fetchall()
             return [tuple(line) for line in answer]
 
-    def _conditions(self, view: View) -> tuple[list[str], list[str]]:
-        conditions = []
-        for expression in view.where:
-            self.check(expression)
-            conditions.append(f"(\n{expression}\n)")
-        if not view.search:
-            return conditions, []
-        # words without case, as Chinese ones, are found twice as fast without an expression
-        cased = view.search.lower() != view.search.upper()
-        hit = "regexp_matches(m.content, ?)" if cased else "contains(m.content, ?)"
-        texts = [
-            f"len(list_filter({column}, lambda m: {hit})) > 0"
-            for column in ("messages", "chosen", "rejected")
-        ]
-        word = f"(?i){re.escape(view.search)}" if cased else view.search
-        return [*conditions, f"({' OR '.join(texts)} OR id = ?)"], [word] * 3 + [view.search]
-
-    @staticmethod
-    def _order(view: View) -> str:
-        if not view.order:
-            return ""
-        way = "DESC" if view.descending else "ASC"
-        name = view.order.replace('"', '""')
-        key = f'left("{name}"::varchar, {SORTED})' if view.order in _LONG else f'"{name}"'
-        return f"ORDER BY {key} {way} NULLS LAST, row"
-
-    def _ask(self, conditions: list[str], values: list[str], order: str) -> np.ndarray:
-        if not conditions and not order:
+    def _where(self, expressions: tuple[str, ...]) -> np.ndarray:
+        """The rows that meet all conditions, ascending. Shape [found], int64."""
+        if not expressions:
             return np.arange(self.count)
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        for expression in expressions:
+            self.check(expression)
+        joined = " AND ".join(f"(\n{expression}\n)" for expression in expressions)
+        words = set(re.findall(r"\w+", joined.lower()))
+        self._work_out(name for name in DERIVED if name in words)
+        return np.flatnonzero(self._mask(f"SELECT row FROM rows WHERE {joined}"))
+
+    def _order(self, column: str, descending: bool) -> np.ndarray:
+        """All rows in the order of a column. Shape [rows], int64."""
+        if (column, descending) in self._orders:
+            return self._orders[column, descending]
+        self._work_out([column])
+        way = "DESC" if descending else "ASC"
+        name = column.replace('"', '""')
+        key = f'left("{name}"::varchar, {SORTED})' if column in _LONG else f'"{name}"'
+        order = self._ask(f"SELECT row FROM rows ORDER BY {key} {way} NULLS LAST, row")
+        return _remember(self._orders, (column, descending), order)
+
+    def _hit(self, word: str) -> np.ndarray:
+        """True for each row that says a word in one turn, or has it as its id. [rows], bool."""
+        if word in self._hits:
+            return self._hits[word]
+        hit = self._mask("SELECT row FROM stored WHERE id = ?", word)
+        for column in ("messages", "chosen", "rejected"):
+            if self._table.column(column).null_count < self.count:
+                hit |= self._saying(column, word)
+        return _remember(self._hits, word, hit)
+
+    def _saying(self, column: str, word: str) -> np.ndarray:
+        """True for each row that has a word in one turn, whatever its case. Shape [rows]."""
+        if column not in self._said:
+            self._said[column] = flat.Said(self._table.column(column))
+        said = self._said[column]
+        # the database looks for the first byte, which most Chinese characters share
+        plain = word[0].isascii() and word.lower() == word.upper()
+        hit = "contains(text, ?)" if plain else "regexp_matches(text, ?)"
+        value = word if plain else f"(?i){re.escape(word)}"
+        sql = f"SELECT row FROM searched WHERE {hit}"
+        found = self._mask(sql, value, said.rows)
+        doubtful = said.doubtful(word, found)
+        if doubtful.num_rows:
+            found[doubtful.column("row").to_numpy()] = False
+            found |= self._mask(sql, value, doubtful)
+        return found
+
+    def _mask(self, sql: str, value: str = "", searched: pa.Table | None = None) -> np.ndarray:
+        """True for each row whose number a query gives. Shape [rows], bool."""
+        mask = np.zeros(self.count, bool)
+        mask[self._ask(sql, value, searched)] = True
+        return mask
+
+    def _ask(self, sql: str, value: str = "", searched: pa.Table | None = None) -> np.ndarray:
+        """The row numbers that a query gives. Shape [found], int64."""
         with self._lock, self._limited():
-            answer = self._connection.execute(f"SELECT row FROM rows {where} {order}", values)
-            found = answer.fetchnumpy()["row"].astype(np.int64)
-        return found if order else np.sort(found)
+            if searched is not None:
+                self._connection.register("searched", searched)
+            answer = self._connection.execute(sql, [value] if value else [])
+            found: np.ndarray = answer.fetchnumpy()["row"].astype(np.int64)
+        return found
 
     def check(self, expression: str) -> None:
         """Refuse what is not one expression over the columns.
@@ -210,9 +286,9 @@ class Query:
             raise BadExpression(reason=f"it is longer than {LONGEST} characters")
         sql = f"SELECT row FROM rows WHERE (\n{expression}\n)"
         with self._lock, self._limited():
-            answer = self._connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+            answer = self._connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
         try:
-            tree: dict[str, Any] = json.loads(answer[0]) if answer else {"error": True}
+            tree: dict[str, Any] = json.loads(answer[0][0])
         except RecursionError as error:
             raise BadExpression(reason="its parts stand too deep in one another") from error
         if tree["error"]:
@@ -236,6 +312,14 @@ class Query:
         finally:
             clock.cancel()
             clock.join()
+
+
+def _remember(known: OrderedDict[Key, Found], key: Key, found: Found) -> Found:
+    """Keep an answer, and forget the oldest of too many."""
+    known[key] = found
+    if len(known) > REMEMBERED:
+        known.popitem(last=False)
+    return found
 
 
 def _with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:

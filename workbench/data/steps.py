@@ -68,6 +68,8 @@ def _complete(dataset: Dataset, step: Step) -> Step:
     """Write down which rows the other dataset had, so that a replay can tell."""
     if isinstance(step, Overlap):
         other = Dataset(dataset.workspace, step.other)
+        if other.folder == dataset.folder:
+            raise BadStep(reason="a dataset is not compared with itself, or no row would be left")
         if step.sha256 and step.sha256 != other.recipe.sha256:
             raise InputChanged(name=step.other, sha256=step.sha256)
         return replace(step, sha256=other.recipe.sha256)

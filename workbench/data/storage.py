@@ -11,6 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 class Sink:
-    """Rows to a Parquet file, gathered into groups of one size however they arrive."""
+    """Rows to a Parquet file, gathered into groups of one size however they arrive.
+
+    Groups are packed and written on a thread of their own, one at a time.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.rows = 0
@@ -53,6 +57,8 @@ class Sink:
         self._writer = pq.ParquetWriter(
             path, schema, compression="zstd", compression_level=1, use_dictionary=repeated
         )
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def write(self, table: pa.Table) -> None:
         """Add rows, which must have the sink's schema."""
@@ -60,15 +66,27 @@ class Sink:
         self._waiting.append(table)
         while sum(part.num_rows for part in self._waiting) >= ROW_GROUP:
             whole = pa.concat_tables(self._waiting)
-            self._writer.write_table(whole.slice(0, ROW_GROUP), row_group_size=ROW_GROUP)
+            self._group(whole.slice(0, ROW_GROUP))
             self._waiting = [whole.slice(ROW_GROUP)]
 
+    def _group(self, rows: pa.Table) -> None:
+        """Hand a group over as soon as the one before is written."""
+        if self._writing is not None:
+            self._writing.result()
+        self._writing = self._thread.submit(
+            self._writer.write_table, rows, row_group_size=ROW_GROUP
+        )
+
     def close(self) -> None:
-        rest = [part for part in self._waiting if part.num_rows]
-        if rest or not self.rows:
-            last = pa.concat_tables(rest) if rest else self._schema.empty_table()
-            self._writer.write_table(last, row_group_size=ROW_GROUP)
-        self._writer.close()
+        try:
+            rest = [part for part in self._waiting if part.num_rows]
+            if rest or not self.rows:
+                self._group(pa.concat_tables(rest) if rest else self._schema.empty_table())
+            if self._writing is not None:
+                self._writing.result()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from workbench.models.reference import ModelReference
 from workbench.settings import Settings
 
 SECONDS = 5
+THREAD = "chat template"
 
 
 def bring_tokenizer(
@@ -68,15 +69,24 @@ def _within(seconds: float, work: Callable[[], str]) -> str:
         except BaseException as error:
             failure.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
+        _end(thread)
         raise BadTemplate(reason=f"it did not end within {seconds} seconds")
     if failure:
         reason = (str(failure[0]).strip().splitlines() or ["it failed"])[0][:160]
         raise BadTemplate(reason=reason.rstrip(".")) from failure[0]
     return result[0]
+
+
+def _end(thread: threading.Thread) -> None:
+    """Let a thread exit at its next step of Python, of which a template's loops are made."""
+    import ctypes
+
+    number = ctypes.c_ulong(thread.ident or 0)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
 
 
 def token_counts(tokenizer: Any, texts: list[str]) -> list[int]:
