@@ -24,6 +24,7 @@ benchmark: $(VENV)/dev.ok
 	$(BIN)/pip install -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/perplexity.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/data.py
 
 $(VENV)/run.ok: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -30,9 +30,10 @@ def build(settings: Settings) -> gr.Blocks:
                 prompts.build()
             with gr.Tab(label("data.name"), id="data"):
                 greetings += data.build(house, language)
-            for name, tab in (("tune", tune), ("chat", chat)):
-                with gr.Tab(label(f"{name}.name"), id=name):
-                    tab.build()
+            with gr.Tab(label("tune.name"), id="tune") as tuning:
+                greetings += tune.build(house, language, tuning)
+            with gr.Tab(label("chat.name"), id="chat"):
+                chat.build()
         # Gradio picks the labels' language by itself; the server is told here.
         told = page.load(None, None, language, js="() => window.trilogyLanguage", **QUICK)
         for handler, inputs, outputs in greetings:

@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.events import readable
 from workbench.models.device import PRECISIONS, Precision
 from workbench.models.reference import ModelReference
+from workbench.workspace import Workspace
 
 DEFAULT_MODELS = ["bundled:gemma-3-270m", "bundled:smollm2-135m-instruct"]
 SUGGESTED = [
@@ -80,12 +81,35 @@ def build_models(house: House, language: gr.Textbox) -> ModelsPanel:
         shown, choices, button = in_memory(house, language, said)
         return shown, {**choices, "value": []}, button
 
+    def offer() -> Any:
+        return gr.update(choices=offered(house))
+
+    models.focus(offer, None, models, **QUICK)
     for widget in (models, precision):
         widget.change(say_fits, panel.chosen, fits, trigger_mode="always_last", **QUICK)
     unload.click(free, [language, held], panel.memory, **QUICK)
     gr.Timer(REFRESH_SECONDS).tick(say_memory, language, panel.memory, **QUICK)
-    panel.greetings.extend([(say_fits, panel.chosen, fits), (say_memory, [language], panel.memory)])
+    panel.greetings.extend(
+        [
+            (offer, None, models),
+            (say_fits, panel.chosen, fits),
+            (say_memory, [language], panel.memory),
+        ]
+    )
     return panel
+
+
+def offered(house: House) -> list[str]:
+    """What the list of models suggests: the bundled, those tuned here, and some of the Hub."""
+    return [*DEFAULT_MODELS, *tuned(house), *SUGGESTED]
+
+
+def tuned(house: House) -> list[str]:
+    """The runs that have an adapter, each as BASE+RUN."""
+    from workbench.tune import runs
+
+    found = runs.listed(Workspace(house.settings.workspace))
+    return [f"{one.recipe.base}+{one.name}" for one in found if one.has_adapter and one.recipe]
 
 
 def _unload(house: House, language: str, keys: list[str]) -> str:

@@ -31,7 +31,7 @@ FORGOTTEN = (
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
-        if name in FORGOTTEN or name.startswith("TRILOGY_"):
+        if name in FORGOTTEN or (name.startswith("TRILOGY_") and name != "TRILOGY_KILLS"):
             del os.environ[name]
     # the same everywhere, GPU or not; CUDA_VISIBLE_DEVICES=0 asks for the GPU
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

@@ -4,6 +4,7 @@
     python -m workbench perplexity --model REF [--model REF] --text FILE
     python -m workbench generate --model REF --prompt TEXT
     python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...
+    python -m workbench tune start | list | stop | resume | export | ...
 
 ``--json`` prints one JSON document on standard output; progress goes to standard
 error. Exit 0: done; 2: the request was wrong (one line says what); 1: it failed.
@@ -26,6 +27,7 @@ from workbench.events import Failed, readable
 from workbench.models.device import PRECISIONS
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings, load
+from workbench.tune import commands as tune
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_perplexity(verbs, common)
     _add_generate(verbs, common)
     data.add(verbs, common)
+    tune.add(verbs, common)
     return parser
 
 
