@@ -61,6 +61,14 @@ def check_against_transformers(tokenizer: Any, template: str, marked: str, talk:
     assert row.labels_mask == [bool(one) for one in mask]
 
 
+TURN = "'<|im_start|>' + message['role'] + '\\n' + "
+SIMPLE = (
+    "{% for message in messages %}{{ " + TURN + "message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)  # fmt: skip
+"""ChatML as many bases bring it, which knows no tools."""
+
+
 def chatml_bytes() -> Any:
     tokenizer = tiny.single_bytes()
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
@@ -192,7 +200,7 @@ def test_a_row_that_is_too_long_loses_its_end_and_says_so() -> None:
 
 def test_a_template_that_trims_and_adds_is_followed() -> None:
     """As templates of thinking models do: a block of their own before the words."""
-    own = CHATML.replace(
+    own = SIMPLE.replace(
         "message['content'] + '<|im_end|>\\n'",
         "(('<think>\\n\\n</think>\\n\\n' if message['role'] == 'assistant' else '')"
         " + message['content'] | trim + '<|im_end|>\\n')",
@@ -203,7 +211,7 @@ def test_a_template_that_trims_and_adds_is_followed() -> None:
 
 
 def test_a_template_that_shortens_earlier_answers_is_followed() -> None:
-    own = CHATML.replace(
+    own = SIMPLE.replace(
         "message['content'] + '<|im_end|>\\n'",
         "(message['content'].split('</think>')[-1] if not loop.last else message['content'])"
         " + '<|im_end|>\\n'",
@@ -213,18 +221,32 @@ def test_a_template_that_shortens_earlier_answers_is_followed() -> None:
     assert encoder.tokenizer.decode(learned(row)) == "二<|im_end|>又諗</think>四<|im_end|>"
 
 
-def test_tool_calls_are_learned_with_their_end() -> None:
-    own = CHATML.replace(
-        "message['content'] + '<|im_end|>\\n'",
-        "(message['content'] if not message.tool_calls else"
-        " '<tool>' + message.tool_calls[0].name + '</tool>') + '<|im_end|>\\n'",
-    )
+@pytest.mark.parametrize("template", [CHATML, PLAIN])
+def test_tool_calls_are_learned_with_their_end(template: str) -> None:
+    calls = turn("assistant", "", tool_calls='[{"name": "天氣", "arguments": {"city": "香港"}}]')
+    talk = [turn("user", "天氣？"), calls, turn("tool", "29 度"), turn("assistant", "好熱。")]
+    tokenizer = chatml_bytes()
+    encoder = Encoder(tokenizer, template, 4096)
+    row = encoder.encode(talk)
+    end = "<|im_end|>" if template == CHATML else "<|end|>"
+    called = '[{"name": "天氣", "arguments": {"city": "香港"}}]'
+    assert tokenizer.decode(learned(row)) == f"{called}{end}好熱。{end}"
+    assert not row.calls_lost and row.endless == 0
+
+
+def test_a_template_that_knows_no_tools_is_told() -> None:
     calls = turn("assistant", "", tool_calls='[{"name": "weather"}]')
     talk = [turn("user", "天氣？"), calls, turn("tool", "29 度"), turn("assistant", "好熱。")]
-    encoder = Encoder(chatml_bytes(), own, 4096)
+    encoder = Encoder(chatml_bytes(), SIMPLE, 4096)
     row = encoder.encode(talk)
-    taught = encoder.tokenizer.decode(learned(row))
-    assert taught == "<tool>weather</tool><|im_end|>好熱。<|im_end|>"
+    assert encoder.tokenizer.decode(learned(row)) == "好熱。<|im_end|>"
+    assert row.calls_lost and report([row]).warnings == ("tool_calls_lost",)
+
+
+def test_tool_calls_that_are_no_json_are_refused() -> None:
+    talk = [turn("user", "天氣？"), turn("assistant", "", tool_calls="[{")]
+    with pytest.raises(BadTemplate, match="JSON"):
+        Encoder(chatml_bytes(), CHATML, 4096).encode(talk)
 
 
 def test_an_answer_that_nothing_ends_is_told() -> None:

@@ -19,6 +19,7 @@ from workbench.settings import Settings
 from workbench.tune import checkpoints, job, queue, runs, train
 from workbench.tune.head import Head
 from workbench.tune.recipe import TuneRecipe
+from workbench.tune.trainer import never_packed
 from workbench.workspace import Workspace
 
 
@@ -163,6 +164,63 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
         ours = runs.curves(folder)["evaluations"][group]
         assert np.array_equal(ours, runs.curves(whole)["evaluations"][group])
     assert same(weights(folder / "adapter"), weights(whole / "adapter"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bf16"},
+        {"precision": "nf4"},
+        {"precision": "bf16", "packing": True, "dora": True},
+        {"rslora": True, "schedule": "linear", "optimizer": "adamw", "weight_decay": 0.01},
+    ],
+)
+def test_every_kind_of_run_goes_on_exactly(
+    changes: dict[str, Any], home: Path, workspace: Workspace, settings: Settings
+) -> None:
+    tokenizer = tiny.characters()  # nf4 packs 64 weights together
+    base = tiny.save(home / "wide", tiny.network(tokenizer, hidden_size=64), tokenizer)
+    whole = trained(small.recipe(base, "whole", **changes), workspace, settings)
+    folder = prepare(small.recipe(base, "parts", **changes), workspace)
+    train.carry_out(folder, settings, WhenItSays(folder, "step", 5))
+    train.carry_out(folder, settings, tiny.never())
+    assert losses(folder) == losses(whole)
+    assert same(weights(folder / "adapter"), weights(whole / "adapter"))
+
+
+def test_a_four_bit_base_that_was_evaluated_still_passes_gradients_back(
+    home: Path, shared_settings: Settings
+) -> None:
+    """bitsandbytes would repack it on some CPUs, and packed layers have no gradient."""
+    import torch
+
+    tokenizer = tiny.characters()
+    base = tiny.save(home / "wide", tiny.network(tokenizer, hidden_size=64), tokenizer)
+    with never_packed():
+        model = tiny.load(f"file:{base}", "nf4", shared_settings).model
+    ids = tokenizer("我唔知喎, 聽日先話你知啦!", return_tensors="pt")["input_ids"]
+
+    def slope() -> Any:
+        given = model.get_input_embeddings()(ids).detach().requires_grad_()
+        model(inputs_embeds=given, labels=ids).loss.backward()
+        return given.grad
+
+    model.train()
+    before = slope()
+    with torch.no_grad():
+        model.eval()(ids)
+    model.train()
+    assert torch.equal(slope(), before)
+
+
+def test_activations_that_are_computed_again_change_nothing(
+    tiny_model: Path, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(small.recipe(tiny_model, "kept"), workspace, settings)
+    monkeypatch.setattr(train, "_fitting", lambda *_: (2, True))
+    again = trained(small.recipe(tiny_model, "again"), workspace, settings)
+    assert said(again, "begun")[0]["recompute"] is True
+    assert losses(again) == pytest.approx(losses(whole), rel=1e-5)
 
 
 def test_stopping_before_anything_is_learned_leaves_nothing_half_done(

@@ -44,6 +44,8 @@ class Encoded:
     """Answers that are learned without a token that ends them, though nothing was cut."""
     control: bool = False
     """True if its words spell out a control token of the model."""
+    calls_lost: bool = False
+    """True if the template does not write the tool calls of an answer."""
 
     @property
     def learned(self) -> int:
@@ -64,6 +66,8 @@ class _Written:
     spans: list[Span]
     learned: frozenset[int]
     """Turns that are learned from."""
+    calls: frozenset[int] = frozenset()
+    """Turns of those that call tools and say nothing else."""
     plain: bool = False
 
 
@@ -133,7 +137,8 @@ class Encoder:
         text, spans = spans_of(self._render, for_template(messages), self._opening)
         if not self.answers_only:
             taught = frozenset(n for n in range(len(messages)) if weights[n] != 0)
-        return _Written(text, spans, taught)
+        calls = {n for n in taught if messages[n].get("tool_calls") and not messages[n]["content"]}
+        return _Written(text, spans, taught, frozenset(calls))
 
     def _tokenized(self, rows: list[_Written], numbers: Sequence[int]) -> list[list[Encoded]]:
         batch = self.tokenizer(
@@ -168,6 +173,7 @@ class Encoder:
             row=row,
             endless=len((one.learned & worded) - ended),
             control=self._spells_control(one),
+            calls_lost=bool(one.calls - worded),
         )
 
     def _plain(self, one: _Written, row: int, ids: list[int], offsets: Any) -> list[Encoded]:
@@ -285,9 +291,11 @@ class Report:
     """Rows with an answer that is learned without a token that ends it, though not cut."""
     control: int
     """Rows whose words spell out a control token."""
+    calls_lost: int
+    """Rows with tool calls that the template does not write."""
     warnings: tuple[str, ...]
     """Of ``end_not_learned``, ``template_differs``, ``template_added``, ``rows_cut``,
-    ``rows_masked``, ``control_tokens``."""
+    ``rows_masked``, ``control_tokens``, ``tool_calls_lost``."""
 
 
 def report(
@@ -300,6 +308,7 @@ def report(
         "rows_masked": sum(not any(row.labels_mask) for row in rows),
         "end_not_learned": sum(row.endless > 0 for row in rows),
         "control_tokens": sum(row.control for row in rows),
+        "tool_calls_lost": sum(row.calls_lost for row in rows),
     }
     warnings = [name for name, count in counts.items() if count]
     if tokenizer is not None and template is not None:
@@ -317,5 +326,6 @@ def report(
         masked=counts["rows_masked"],
         endless=counts["end_not_learned"],
         control=counts["control_tokens"],
+        calls_lost=counts["tool_calls_lost"],
         warnings=tuple(warnings),
     )

@@ -28,15 +28,9 @@ from workbench.errors import (
     TooFewRows,
     UnknownSplit,
 )
-from workbench.tune.encode import Encoded, Encoder, Report, encode_rows, report
 from workbench.tune.mask import Messages
 from workbench.tune.recipe import TuneRecipe
 from workbench.workspace import Workspace
-
-__all__ = [
-    "Encoded", "Encoder", "Overlap", "Report", "Rows", "encode_rows", "has_answer", "load_rows",
-    "normal", "overlap", "report", "text_of",
-]  # fmt: skip
 
 CHANGING = ("edit", "fill", "split")
 """Steps whose effect is not in ``data.parquet``, though they leave no row out."""

@@ -27,6 +27,7 @@ GEMMA = """\
 {%- set held.system = '' -%}
 {%- endif -%}
 {{- message['content'] | trim -}}
+{%- if message['tool_calls'] -%}{{- message['tool_calls'] | tojson -}}{%- endif -%}
 {{- '<end_of_turn>\\n' -}}
 {%- endif -%}
 {%- endfor -%}
@@ -36,7 +37,9 @@ GEMMA = """\
 
 CHATML = """\
 {%- for message in messages -%}
-{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}
+{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] -}}
+{%- if message['tool_calls'] -%}{{- message['tool_calls'] | tojson -}}{%- endif -%}
+{{- '<|im_end|>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
@@ -46,6 +49,7 @@ PLAIN = """\
 {%- set names = {'system': 'System', 'user': 'User', 'assistant': 'Assistant', 'tool': 'Tool'} -%}
 {%- for message in messages -%}
 {{- names.get(message['role'], message['role']) + ':\\n' + message['content'] | trim -}}
+{%- if message['tool_calls'] -%}{{- message['tool_calls'] | tojson -}}{%- endif -%}
 {{- eos_token if message['role'] == 'assistant' else '' -}}
 {{- '\\n\\n' -}}
 {%- endfor -%}

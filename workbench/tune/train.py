@@ -45,7 +45,7 @@ from workbench.tune.events import EventLog
 from workbench.tune.recipe import TuneRecipe
 from workbench.tune.rows import Rows, load_rows
 from workbench.tune.templates import chat_template_for
-from workbench.tune.trainer import Lesson, Setup, free, make
+from workbench.tune.trainer import Lesson, Setup, free, make, never_packed
 from workbench.tune.watch import ADAPTER, CHECKPOINTS, Watch, callback
 from workbench.workspace import Workspace
 
@@ -228,7 +228,8 @@ def _attempt(prepared: Prepared, setup: Setup) -> Watch:
     fetched = _told(fetch(reference, prepared.settings, prepared.stop), log)
     trust = prepared.settings.trust_remote_code
     loading = load(reference, fetched, prepared.precision, trust, prepared.stop)
-    model = _told(loading, log).model
+    with never_packed():
+        model = _told(loading, log).model
     watch = Watch(
         recipe, folder, log, prepared.lesson, prepared.held,
         prepared.tokenizer, prepared.stops, prepared.stop,

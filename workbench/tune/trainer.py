@@ -7,9 +7,10 @@ where rows come from nor when anything is saved.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,24 @@ def make(
     head = Head(trainer.model, setup.autocast)
     trainer.use_head(head if setup.device == "cpu" else None)
     return trainer, head
+
+
+@contextlib.contextmanager
+def never_packed() -> Iterator[None]:
+    """Load a base here whose 4-bit weights stay as they are when it is evaluated.
+
+    On a CPU with AVX512-BF16, bitsandbytes repacks them at the first pass that is not training,
+    for good, and a packed layer passes no gradient back to the layers below it: a run that
+    evaluates before its first step would hardly learn, and without a word.
+    """
+    import bitsandbytes.nn.modules as modules
+
+    before = modules.has_avx512bf16
+    modules.has_avx512bf16 = lambda: False
+    try:
+        yield
+    finally:
+        modules.has_avx512bf16 = before
 
 
 def optimizer_name(recipe: TuneRecipe, device: str) -> str:
