@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workbench.data import corpora, shipped, storage
-from workbench.data.formats import to_examples
+from workbench.data.formats.convert import to_examples
+from workbench.data.formats.mapping import DEFAULTS
 from workbench.data.rows import MESSAGES, Example, Message, schema_with, table_of
-from workbench.data.shapes_mapping import DEFAULTS
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
 COLUMNS = {"score": pa.float64(), "stars": pa.int64()}

@@ -46,9 +46,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import duckdb  # noqa: F401 - loaded before memory is measured
 
-from workbench.data import checks, steps, storage
+from workbench.data import steps, storage
+from workbench.data.checks import run as checks
+from workbench.data.checks.findings import CheckOptions
 from workbench.data.dataset import Dataset, create
-from workbench.data.findings import CheckOptions
 from workbench.data.query import View
 from workbench.data.recipe import Check, CorpusSource
 from workbench.data.state import State

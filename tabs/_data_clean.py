@@ -1,6 +1,6 @@
 """Checks: choose, run, see what each found, and what leaves rows out.
 
-What a check looks for is decided in ``workbench.data.checks``.
+What a check looks for is decided in ``workbench.data.checks.run``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tabs._data_desk import WORK, Desk, at_once, run_step
 from tabs._data_rows import bars
 from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
-from workbench.data.checks import CHECKS
+from workbench.data.checks.run import CHECKS
 from workbench.data.recipe import DROPS, Check, Fill, Registers, Switch
 from workbench.errors import WorkbenchError
 from workbench.language import REGISTERS

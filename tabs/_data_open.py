@@ -18,7 +18,7 @@ from tabs._data_desk import WORK, Desk, showing, stamp, summary
 from tabs._data_rows import conversation
 from tabs._shared import QUICK, failed, notice, on_space
 from tabs._words import label, say
-from workbench.data.shapes_mapping import DEFAULTS, TEMPLATES, Mapping, Template
+from workbench.data.formats.mapping import DEFAULTS, TEMPLATES, Mapping, Template
 from workbench.data.shipped import FORMS
 from workbench.errors import NoFile
 from workbench.events import readable
@@ -218,9 +218,9 @@ def said_mapping(found: Mapping | None, mapped: list[Any]) -> Mapping | None:
 
 
 def _looked(desk: Desk, language: str, path: Path, said: tuple[Any, ...]) -> tuple[Any, ...]:
-    from workbench.data.formats import to_examples
+    from workbench.data.formats.convert import to_examples
+    from workbench.data.formats.mapping import Unfit
     from workbench.data.importing import look
-    from workbench.data.shapes_mapping import Unfit
 
     found = look(path, desk.house.settings, count=SHOWN)
     first = found[0]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.data.bad_files import CASES, Case, without_file
-from workbench.data.files import Bad, Record, Unfit, arrow_batches, opened, records, sample
+from workbench.data.reading.files import Bad, Record, Unfit, arrow_batches, opened, records, sample
 from workbench.errors import WorkbenchError
 
 MOST_GROWTH = 300_000_000

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from workbench.data.checks import CANDIDATES, CHECKS, FINDINGS, CheckOptions, check_row, run
-from workbench.data.findings import turns
-from workbench.data.personal import check_digit
+from workbench.data.checks.findings import turns
+from workbench.data.checks.personal import check_digit
+from workbench.data.checks.run import CANDIDATES, CHECKS, FINDINGS, CheckOptions, check_row, run
 from workbench.data.rows import Example, Message, dumps, loads, table_of
 from workbench.errors import BadSettings, OutOfRange, Stopped
 
@@ -435,7 +435,7 @@ def jumble(seed: int) -> Example:
 def test_a_whole_table_says_exactly_what_its_rows_say(
     expected: tuple[str, ...], monkeypatch
 ) -> None:
-    monkeypatch.setattr("workbench.data.checks.CHUNK", 37)
+    monkeypatch.setattr("workbench.data.checks.run.CHUNK", 37)
     options = CheckOptions(expected=expected, min_characters=3, max_characters=100)
     examples = [*GOOD, *BAD, *map(jumble, range(400))]
     found = whole(table_of(examples, {}), list(CHECKS), options)

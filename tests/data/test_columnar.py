@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.data import strategies as rows
-from workbench.data.columnar import choose_columns, convert
-from workbench.data.formats import (
+from workbench.data.formats.columnar import choose_columns, convert
+from workbench.data.formats.convert import (
     DEFAULTS,
     TEMPLATES,
     Mapping,

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from workbench.data import candidates as proposing
-from workbench.data.candidates import bands_for
-from workbench.data.duplicates import (
+from workbench.data.likeness import candidates as proposing
+from workbench.data.likeness.candidates import bands_for
+from workbench.data.likeness.duplicates import (
     GRAM_SIZES,
     Pairs,
     difference,
@@ -24,9 +24,9 @@ from workbench.data.duplicates import (
     near_between,
     normalize,
 )
-from workbench.data.groups import group_sizes, grouped, keep_one, split
-from workbench.data.pairs import pairs_of
-from workbench.data.shingles import grams, jaccard
+from workbench.data.likeness.groups import group_sizes, grouped, keep_one, split
+from workbench.data.likeness.pairs import pairs_of
+from workbench.data.likeness.shingles import grams, jaccard
 from workbench.errors import BadShares, OutOfRange, Stopped
 from workbench.events import Progress
 

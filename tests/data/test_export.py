@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.data import strategies as rows
-from workbench.data.columnar import choose_columns
 from workbench.data.export import FORMULA, Form, Written, disarm, rearm, write
-from workbench.data.formats import DEFAULTS, Mapping, detect, group_text, to_examples
+from workbench.data.formats.columnar import choose_columns
+from workbench.data.formats.convert import DEFAULTS, Mapping, detect, group_text, to_examples
 from workbench.data.publish import card, push_to_hub
 from workbench.data.rows import Example, Message, examples_of, table_of
 from workbench.errors import CannotExport, DatasetUnavailable, HubUnreachable, Stopped

@@ -16,7 +16,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from tests.data.bad_files import LINE, OTHER, PICTURE, lines, pretty, zipped
-from workbench.data.files import (
+from workbench.data.reading.files import (
     Bad,
     Opened,
     Record,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.data import strategies as rows
-from workbench.data.formats import (
+from workbench.data.formats.convert import (
     DEFAULTS,
     TEMPLATES,
     Mapping,

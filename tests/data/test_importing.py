@@ -17,6 +17,7 @@ from tests.data.desk import PAIRS, dataset_of, files_of, talks
 from tests.tiny import finish, never
 from workbench.data import importing, storage
 from workbench.data.dataset import Dataset, listed
+from workbench.data.formats.mapping import Mapping, plain
 from workbench.data.going_out import export_dataset
 from workbench.data.importing import (
     Imported,
@@ -29,7 +30,6 @@ from workbench.data.importing import (
 )
 from workbench.data.recipe import CorpusSource, FileSource
 from workbench.data.rows import FIXED
-from workbench.data.shapes_mapping import Mapping, plain
 from workbench.errors import (
     BadArchive,
     BadMapping,

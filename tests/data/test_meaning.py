@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench.data import meaning as searching
-from workbench.data.embedders import LONGEST, excerpt, nano, sentence_transformer
-from workbench.data.meaning import (
+from workbench.data.likeness import meaning as searching
+from workbench.data.likeness.embedders import LONGEST, excerpt, nano, sentence_transformer
+from workbench.data.likeness.meaning import (
     embeddings,
     meaning,
     meaning_between,
@@ -20,7 +20,7 @@ from workbench.data.meaning import (
     similar_between,
     unit,
 )
-from workbench.data.pairs import Pairs
+from workbench.data.likeness.pairs import Pairs
 from workbench.errors import ModelNotFound, OutOfRange, PickleWeights, Stopped
 from workbench.events import Progress
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workbench.data import duplicates, storage
+from workbench.data import storage
+from workbench.data.checks.findings import FINDINGS
 from workbench.data.dataset import Dataset
-from workbench.data.findings import FINDINGS
-from workbench.data.groups import Rule, grouped, keep_one
-from workbench.data.pairs import Pairs, pairs_of
+from workbench.data.likeness import duplicates
+from workbench.data.likeness.groups import Rule, grouped, keep_one
+from workbench.data.likeness.pairs import Pairs, pairs_of
 from workbench.data.recipe import Duplicates, Method, Overlap, Part
 from workbench.data.rows import characters, dumps
 from workbench.events import Progress
@@ -108,7 +109,7 @@ def _by_meaning(
     settings: Settings,
     stop: threading.Event,
 ) -> Search:
-    from workbench.data import meaning
+    from workbench.data.likeness import meaning
 
     embed = _embedder(like, settings)
     if against is None:
@@ -117,7 +118,7 @@ def _by_meaning(
 
 
 def _embedder(like: Likeness, settings: Settings) -> Any:
-    from workbench.data import embedders
+    from workbench.data.likeness import embedders
 
     if like.model:
         return embedders.sentence_transformer(like.model, token=settings.token)

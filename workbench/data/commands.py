@@ -266,7 +266,7 @@ def convert_file(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def do_clean(options: argparse.Namespace, settings: Settings) -> int:
-    from workbench.data.checks import CHECKS
+    from workbench.data.checks.run import CHECKS
 
     chosen = tuple(options.check or CHECKS)
     drops = (

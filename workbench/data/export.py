@@ -27,16 +27,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.data.formats import (
+from workbench.data.formats.convert import (
     DEFAULTS,
     Mapping,
     from_example,
     inside_name,
     merge_seeds,
 )
+from workbench.data.formats.mapping import plain
+from workbench.data.formats.plain_text import LOOKED_AT, blocks
 from workbench.data.rows import dumps, example_of
-from workbench.data.shapes_mapping import plain
-from workbench.data.shapes_text import LOOKED_AT, blocks
 from workbench.errors import CannotExport, DiskFull, Stopped
 from workbench.events import Progress
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from workbench.data import storage
 from workbench.data.dataset import check_free, create
-from workbench.data.formats import detect, to_examples
+from workbench.data.formats.convert import detect, to_examples
+from workbench.data.formats.mapping import DEFAULTS, Mapping, Unfit
 from workbench.data.importing import SAMPLE, write_examples
 from workbench.data.recipe import HubSource, Recipe
 from workbench.data.rows import Example
-from workbench.data.shapes_mapping import DEFAULTS, Mapping, Unfit
 from workbench.errors import BadRow, DatasetUnavailable, NoDataset, UnknownFormat, WorkbenchError
 from workbench.events import Progress
 from workbench.settings import Settings

@@ -18,14 +18,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data import columnar, files, shipped, storage
+from workbench.data import shipped, storage
 from workbench.data.dataset import check_free, create
-from workbench.data.files import Bad, Opened, Record
-from workbench.data.formats import detect, to_examples
+from workbench.data.formats import columnar
+from workbench.data.formats.convert import detect, to_examples
+from workbench.data.formats.mapping import DEFAULTS, Mapping, Unfit
+from workbench.data.formats.plain_text import group_text
+from workbench.data.reading import files
+from workbench.data.reading.files import Bad, Opened, Record
 from workbench.data.recipe import CorpusSource, FileSource, Recipe
 from workbench.data.rows import FIXED, SCHEMA, Example, example_of, schema_with, table_of
-from workbench.data.shapes_mapping import DEFAULTS, Mapping, Unfit
-from workbench.data.shapes_text import group_text
 from workbench.errors import BadRow, NoRows, Stopped, UnknownFormat
 from workbench.events import Progress
 from workbench.settings import Settings

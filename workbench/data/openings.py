@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from workbench.data.findings import word_list
+from workbench.data.checks.findings import word_list
 from workbench.errors import OutOfRange
 from workbench.language import HAN
 

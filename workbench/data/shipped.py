@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.data import corpora
-from workbench.data.formats import to_examples
+from workbench.data.formats.convert import to_examples
+from workbench.data.formats.mapping import DEFAULTS
 from workbench.data.rows import Example, filled
-from workbench.data.shapes_mapping import DEFAULTS
 from workbench.errors import BadRecipe
 
 IDENTITY = Path(__file__).resolve().parents[2] / "assets" / "data" / "identity.jsonl"

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.checks_answers import JUDGED
-from workbench.data.findings import ANSWERING
+from workbench.data.checks.answers import JUDGED
+from workbench.data.checks.findings import ANSWERING
 from workbench.data.rows import characters, turn_texts
 from workbench.errors import OutOfRange, Stopped
 from workbench.events import Progress

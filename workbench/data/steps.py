@@ -22,9 +22,9 @@ from workbench.data.alike import (
     overlap_findings,
     within,
 )
+from workbench.data.checks.findings import FINDINGS, CheckOptions
 from workbench.data.dataset import Dataset
-from workbench.data.findings import FINDINGS, CheckOptions
-from workbench.data.groups import grouped, split
+from workbench.data.likeness.groups import grouped, split
 from workbench.data.query import View
 from workbench.data.recipe import (
     Check,
@@ -110,7 +110,7 @@ def effect(dataset: Dataset, step: Step, settings: Settings, stop: threading.Eve
 
 
 def _check(dataset: Dataset, step: Check, stop: threading.Event) -> Work:
-    from workbench.data import checks
+    from workbench.data.checks import run as checks
 
     found = yield from checks.run(dataset.state.table, step.checks, options_of(step), stop)
     return Effect(found.cast(FINDINGS))

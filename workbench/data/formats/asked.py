@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from workbench.data.formats.mapping import Mapping, Unfit
+from workbench.data.formats.turns import Spellings, bare, read_turns, words, write_turns
 from workbench.data.rows import Example, Message, loads
-from workbench.data.shapes_mapping import Mapping, Unfit
-from workbench.data.shapes_turns import Spellings, bare, read_turns, words, write_turns
 
 Record = dict[str, Any]
 ASKED = {"alpaca": "instruction", "seeds": "instruction", "prompt": "prompt", "qa": "question"}

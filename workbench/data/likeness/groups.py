@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.data.pairs import Pairs
+from workbench.data.likeness.pairs import Pairs
 from workbench.errors import BadShares, OutOfRange
 
 Rule = Literal["longest", "highest", "first", "source"]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.duplicates import Texts
-from workbench.data.pairs import Pairs, across_rows, among_rows, firsts, no_pairs, pairs_of
-from workbench.data.shingles import as_array, distinct, normalize
+from workbench.data.likeness.duplicates import Texts
+from workbench.data.likeness.pairs import Pairs, across_rows, among_rows, firsts, no_pairs, pairs_of
+from workbench.data.likeness.shingles import as_array, distinct, normalize
 from workbench.errors import OutOfRange, Stopped
 from workbench.events import Progress
 

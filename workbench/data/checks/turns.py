@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.check_columns import Columns, Rows, Turns, lengths
-from workbench.data.findings import (
+from workbench.data.checks.columns import Columns, Rows, Turns, lengths
+from workbench.data.checks.findings import (
     BLANK,
     CheckOptions,
     Finding,

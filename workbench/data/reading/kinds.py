@@ -13,11 +13,11 @@ from pathlib import Path
 
 import orjson
 
-from workbench.data import arrowfiles
-from workbench.data.delimited import table_of
-from workbench.data.jsonvalues import WHITE
-from workbench.data.lines import MARK, numbered_lines, utf8_copy
-from workbench.data.opened import Kind, Opened, megabytes
+from workbench.data.reading import arrowfiles
+from workbench.data.reading.delimited import table_of
+from workbench.data.reading.jsonvalues import WHITE
+from workbench.data.reading.lines import MARK, numbered_lines, utf8_copy
+from workbench.data.reading.opened import Kind, Opened, megabytes
 from workbench.errors import BrokenFile, FileTooLarge, NoRows, WorkbenchError
 from workbench.texts import BOMS, encoding_of
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from workbench.data import arrowfiles
-from workbench.data.archives import Budget, Member, is_archive, unpack
-from workbench.data.arrowfiles import Unfit
-from workbench.data.delimited import Table, table_rows
-from workbench.data.jsonrows import json_lines, json_rows
-from workbench.data.jsonvalues import NOT_UTF8, NUL
-from workbench.data.kinds import look
-from workbench.data.lines import numbered_lines
-from workbench.data.opened import TOO_LONG, Bad, Kind, Opened, Record, safe_name
+from workbench.data.reading import arrowfiles
+from workbench.data.reading.archives import Budget, Member, is_archive, unpack
+from workbench.data.reading.arrowfiles import Unfit
+from workbench.data.reading.delimited import Table, table_rows
+from workbench.data.reading.jsonrows import json_lines, json_rows
+from workbench.data.reading.jsonvalues import NOT_UTF8, NUL
+from workbench.data.reading.kinds import look
+from workbench.data.reading.lines import numbered_lines
+from workbench.data.reading.opened import TOO_LONG, Bad, Kind, Opened, Record, safe_name
 from workbench.errors import BadArchive, BrokenFile, FileTooLarge, TextNotFound, WorkbenchError
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from workbench.data.lines import MARK
-from workbench.data.opened import DEEPEST, LONGEST, TOO_DEEP, TOO_LONG, phrase
+from workbench.data.reading.lines import MARK
+from workbench.data.reading.opened import DEEPEST, LONGEST, TOO_DEEP, TOO_LONG, phrase
 
 CHUNK = 1 << 20
 MOST_AT_ONCE = 16 << 20

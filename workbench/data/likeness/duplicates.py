@@ -17,9 +17,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.candidates import Bands, bands_for, candidates
-from workbench.data.pairs import Pairs, across_rows, among_rows, chains, joined, no_pairs, pairs_of
-from workbench.data.shingles import as_array, distinct, jaccard, lengths, normalize
+from workbench.data.likeness.candidates import Bands, bands_for, candidates
+from workbench.data.likeness.pairs import (
+    Pairs,
+    across_rows,
+    among_rows,
+    chains,
+    joined,
+    no_pairs,
+    pairs_of,
+)
+from workbench.data.likeness.shingles import as_array, distinct, jaccard, lengths, normalize
 from workbench.errors import OutOfRange
 from workbench.events import Progress
 

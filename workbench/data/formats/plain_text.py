@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
-from workbench.data.shapes_mapping import Mapping
+from workbench.data.formats.mapping import Mapping
 
 Line = tuple[int, str]
 """A line's number, from 1, and the line without its line end."""

@@ -13,8 +13,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from workbench.data.formats.mapping import CALL, Mapping, Unfit
 from workbench.data.rows import Message, dumps, loads
-from workbench.data.shapes_mapping import CALL, Mapping, Unfit
 
 Spellings = dict[str, dict[str, Any]]
 """Number of a turn, as text, to the fields of it that must be written as they were."""

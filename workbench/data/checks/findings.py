@@ -19,7 +19,7 @@ from workbench.data.rows import Example, Message
 from workbench.errors import BadSettings, OutOfRange
 from workbench.language import REGISTERS
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "data"
+ASSETS = Path(__file__).resolve().parents[3] / "assets" / "data"
 BLANKS = "[ \t\r\n\f\xa0　]*"
 # spelt out: RE2 and re disagree on what white space is
 BLANK = re.compile(f"^{BLANKS}$")

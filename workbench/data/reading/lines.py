@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from workbench.data.opened import LONGEST
+from workbench.data.reading.opened import LONGEST
 
 CHUNK = 1 << 20
 MARK = b"\xef\xbb\xbf"

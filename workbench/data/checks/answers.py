@@ -12,8 +12,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workbench.data.check_columns import ENDS, GRAM, Columns, Rows, repeating
-from workbench.data.findings import CheckOptions, Finding, answers, excerpt, is_plain, pattern
+from workbench.data.checks.columns import ENDS, GRAM, Columns, Rows, repeating
+from workbench.data.checks.findings import (
+    CheckOptions,
+    Finding,
+    answers,
+    excerpt,
+    is_plain,
+    pattern,
+)
 from workbench.data.rows import Example
 from workbench.language import HAN, register
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from workbench.data.opened import megabytes, phrase, safe_name
+from workbench.data.reading.opened import megabytes, phrase, safe_name
 from workbench.errors import BadArchive, FileTooLarge, WorkbenchError
 
 CHUNK = 1 << 20

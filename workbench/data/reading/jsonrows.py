@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.data.jsonvalues import Scanner, Unreadable, Unusable, skip_mark, value_of
-from workbench.data.lines import numbered_lines
-from workbench.data.opened import TOO_LONG, Bad, Record
+from workbench.data.reading.jsonvalues import Scanner, Unreadable, Unusable, skip_mark, value_of
+from workbench.data.reading.lines import numbered_lines
+from workbench.data.reading.opened import TOO_LONG, Bad, Record
 
 SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")
 WRAPPERS = (

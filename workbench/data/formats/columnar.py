@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workbench.data.formats.asked import ASKED, GIVEN, REPLY
+from workbench.data.formats.mapping import CALL, Mapping, Template
+from workbench.data.formats.turns import keys
 from workbench.data.rows import FIXED, MESSAGE, MESSAGES, SCHEMA, Example, fits_type, schema_with
-from workbench.data.shapes_asked import ASKED, GIVEN, REPLY
-from workbench.data.shapes_mapping import CALL, Mapping, Template
-from workbench.data.shapes_turns import keys
 
 KINDS: tuple[tuple[type, pa.DataType], ...] = (
     (bool, pa.bool_()),

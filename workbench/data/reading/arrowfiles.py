@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.jsonvalues import NOT_UTF8, skip_mark
-from workbench.data.opened import (
+from workbench.data.reading.jsonvalues import NOT_UTF8, skip_mark
+from workbench.data.reading.opened import (
     DEEPEST,
     LONGEST,
     TOO_DEEP,

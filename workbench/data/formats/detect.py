@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.data.rows import FIXED
-from workbench.data.shapes_mapping import (
+from workbench.data.formats.mapping import (
     CALL,
     OUR_ROLES,
     ROLE_NAMES,
@@ -22,6 +21,7 @@ from workbench.data.shapes_mapping import (
     Mapping,
     Turns,
 )
+from workbench.data.rows import FIXED
 from workbench.errors import UnknownFormat
 
 Record = dict[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.data.findings import CheckOptions, Finding, turns
+from workbench.data.checks.findings import CheckOptions, Finding, turns
 from workbench.data.rows import Example
 
 # RE2 has no lookarounds: these loose signs find the rows, the patterns below decide.

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.findings import ANSWERING
+from workbench.data.checks.findings import ANSWERING
 from workbench.data.rows import characters, turn_texts
 
 Rows = np.ndarray[Any, np.dtype[np.bool_]]

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, get_args
 
-from workbench.data.rows import FIXED, Example, Message, dumps
-from workbench.data.shapes_asked import (
+from workbench.data.formats.asked import (
     EMPTY_TEXT,
     REPLY,
     TURN_FIELDS,
@@ -31,8 +30,8 @@ from workbench.data.shapes_asked import (
     write_asking,
     write_system,
 )
-from workbench.data.shapes_detect import detect
-from workbench.data.shapes_mapping import (
+from workbench.data.formats.detect import detect
+from workbench.data.formats.mapping import (
     DEFAULTS,
     FORMATS,
     TEMPLATES,
@@ -46,9 +45,9 @@ from workbench.data.shapes_mapping import (
     inside_name,
     outside_name,
 )
-from workbench.data.shapes_pairs import BETWEEN, read_preference, write_preference
-from workbench.data.shapes_text import group_text
-from workbench.data.shapes_turns import (
+from workbench.data.formats.plain_text import group_text
+from workbench.data.formats.preferences import BETWEEN, read_preference, write_preference
+from workbench.data.formats.turns import (
     Spellings,
     as_value,
     bare,
@@ -57,6 +56,7 @@ from workbench.data.shapes_turns import (
     words,
     write_turns,
 )
+from workbench.data.rows import FIXED, Example, Message, dumps
 from workbench.errors import CannotExport
 
 __all__ = [

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.data.rows import Example, Message
-from workbench.data.shapes_asked import (
+from workbench.data.formats.asked import (
     Record,
     asked_part,
     kept_spellings,
@@ -19,8 +18,8 @@ from workbench.data.shapes_asked import (
     take,
     write_asked,
 )
-from workbench.data.shapes_mapping import Mapping, Unfit, inside_name
-from workbench.data.shapes_turns import (
+from workbench.data.formats.mapping import Mapping, Unfit, inside_name
+from workbench.data.formats.turns import (
     Spellings,
     bare,
     read_turn,
@@ -29,6 +28,7 @@ from workbench.data.shapes_turns import (
     write_turn,
     write_turns,
 )
+from workbench.data.rows import Example, Message
 
 BETWEEN = "answers_between"
 """The column for the answers of a ranked list between the best and the worst."""

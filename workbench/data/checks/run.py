@@ -13,10 +13,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from workbench.data import checks_answers, checks_text, checks_turns, personal
-from workbench.data.check_columns import Columns, Rows
-from workbench.data.checks_text import sign
-from workbench.data.findings import FINDINGS, CheckOptions, Finding
+from workbench.data.checks import answers as checks_answers
+from workbench.data.checks import personal
+from workbench.data.checks import text as checks_text
+from workbench.data.checks import turns as checks_turns
+from workbench.data.checks.columns import Columns, Rows
+from workbench.data.checks.findings import FINDINGS, CheckOptions, Finding
+from workbench.data.checks.text import sign
 from workbench.data.rows import Example, dumps, examples_of
 from workbench.errors import BadSettings, Stopped
 from workbench.events import Progress

@@ -9,8 +9,8 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 
-from workbench.data.check_columns import Columns, Rows
-from workbench.data.findings import CheckOptions, Finding, pattern, turns, word_list
+from workbench.data.checks.columns import Columns, Rows
+from workbench.data.checks.findings import CheckOptions, Finding, pattern, turns, word_list
 from workbench.data.rows import Example
 from workbench.language import HAN
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.data.meaning import Embed
+from workbench.data.likeness.meaning import Embed
 from workbench.errors import LoadFailed, NeedsRemoteCode, PickleWeights, WorkbenchError
 
 LONGEST = 2000

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.shingles import MULTIPLIER, batches, grams, lengths, sorted_set, stirred
+from workbench.data.likeness.shingles import (
+    MULTIPLIER,
+    batches,
+    grams,
+    lengths,
+    sorted_set,
+    stirred,
+)
 from workbench.errors import Stopped
 from workbench.events import Progress
 

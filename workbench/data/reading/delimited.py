@@ -12,8 +12,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from workbench.data.jsonvalues import NOT_UTF8, NUL
-from workbench.data.opened import LONGEST, TOO_LONG, Bad, Record, unique_names
+from workbench.data.reading.jsonvalues import NOT_UTF8, NUL
+from workbench.data.reading.opened import LONGEST, TOO_LONG, Bad, Record, unique_names
 
 DELIMITERS = ("\t", ",", ";", "|")
 # Excel's first line, which says the delimiter and is no row.
