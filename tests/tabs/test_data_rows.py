@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tabs._data_browse import as_text, controls, edit_of
+from tabs._data_looking import as_text, controls, edit_of
 from tabs._data_rows import cards, difference, opened, table
 from tabs._words import LANGUAGES
 from workbench.data import storage

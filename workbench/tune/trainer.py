@@ -114,7 +114,9 @@ def never_packed() -> Iterator[None]:
     for good, and a packed layer passes no gradient back to the layers below it: a run that
     evaluates before its first step would hardly learn, and without a word.
     """
-    import bitsandbytes.nn.modules as modules
+    import bitsandbytes.nn.modules as found
+
+    modules: Any = found
 
     before = modules.has_avx512bf16
     modules.has_avx512bf16 = lambda: False
