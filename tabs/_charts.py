@@ -42,6 +42,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str) -> str:
     body = _grid(scale, low_y, high_y, low_x, high_x) + "".join(
         _path(line, scale) for line in drawn
     )
+    axes = " / ".join(name for name in (y_name, x_name) if name)
     legend = "".join(
         f'<li><i style="border-top:3px {"dashed" if line.dash else "solid"} '
         f'{COLOURS[line.colour % len(COLOURS)]}"></i>{escape(line.name)} '
@@ -49,10 +50,9 @@ def chart(title: str, lines: Sequence[Line], x_name: str, y_name: str) -> str:
         for line in drawn
     )
     return (
-        f'<figure class="tri-chart"><figcaption>{escape(title)} <small>{escape(y_name)}</small>'
+        f'<figure class="tri-chart"><figcaption>{escape(title)} <small>{escape(axes)}</small>'
         f'</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f'{body}<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_name)}'
-        f"</text></svg><ul>{legend}</ul></figure>"
+        f"{body}</svg><ul>{legend}</ul></figure>"
     )
 
 

@@ -49,8 +49,21 @@ def section(page: Page, number: int) -> None:
     page.locator(".tri-inner:visible").last.locator("button[role=tab]:visible").nth(number).click()
 
 
+def pick(page: Page, box: str, name: str) -> None:
+    """Choose in a dropdown, which may have it chosen already."""
+    entry = page.locator(f"{box} input")
+    expect(entry).to_be_visible()
+    page.wait_for_timeout(700)
+    if entry.input_value() != name:
+        entry.fill(name)
+        entry.press("Enter")
+    expect(entry).to_have_value(name)
+
+
 def field(page: Page, name: str, value: str) -> None:
-    page.locator(f"#tune-{name}").locator("input, textarea").first.fill(value)
+    box = page.locator(f"#tune-{name}").locator("input, textarea").first
+    box.fill(value)
+    box.press("Tab")
 
 
 def reached(page: Page) -> int:
@@ -74,8 +87,7 @@ def test_a_run_survives_the_page_and_is_stopped_resumed_and_used(
     to_data(page)
     bring_file(page, talk, "talk")
     to_tune(page)
-    page.locator("#tune-dataset input").click()
-    page.get_by_role("option", name="talk", exact=True).click()
+    pick(page, "#tune-dataset", "talk")
     field(page, "name", "my-first")
     page.locator("#tune-fields > button").click()
     for name, value in (
@@ -113,11 +125,10 @@ def test_a_run_survives_the_page_and_is_stopped_resumed_and_used(
 
     section(page, 2)
     expect(page.locator("#tune-list")).to_contain_text("my-first")
-    page.locator("#tune-chosen input").click()
-    page.get_by_role("option", name="my-first", exact=True).click()
+    pick(page, "#tune-chosen", "my-first")
     expect(page.locator("#tune-card")).to_contain_text("Before and after")
     page.click("#tune-take")
-    expect(page.locator("#tune-file")).to_contain_text("my-first.zip")
+    expect(page.locator("#tune-file")).to_contain_text("my-first")
 
     page.locator(".tri-tabs > .tab-wrapper button[role=tab]:visible").nth(0).click()
     page.locator("#compare-models input").click()

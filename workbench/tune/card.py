@@ -77,7 +77,9 @@ def _samples(said: list[dict[str, Any]]) -> str:
     found = [one for one in said if one["event"] == "sample"]
     if not found:
         return ""
-    first = {one["prompt"]: one for one in reversed(found)}
+    first: dict[str, dict[str, Any]] = {}
+    for one in found:
+        first.setdefault(one["prompt"], one)
     last = {one["prompt"]: one for one in found}
     lines = []
     for prompt in first:
