@@ -38,7 +38,7 @@ def build(settings: Settings) -> gr.Blocks:
         told = page.load(None, None, language, js="() => window.trilogyLanguage", **QUICK)
         for handler, inputs, outputs in greetings:
             told.then(handler, inputs, outputs, **QUICK)
-        page.unload(house.stops.leave)
+        page.unload(house.leave)
     return page
 
 

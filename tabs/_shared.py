@@ -6,6 +6,7 @@ Nothing here knows what a tab does.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -80,6 +81,14 @@ class House:
         if on_space():
             return Workspace(self.settings.workspace / "visitors" / check_name(_visitor(request)))
         return Workspace(self.settings.workspace)
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor closed the page: their work stops, and on a Space their rows go."""
+        self.stops.leave(request)
+        if on_space():
+            root = self.workspace(request).root
+            self.shelf.close_all(root)
+            shutil.rmtree(root, ignore_errors=True)
 
     def references(self, names: list[str]) -> tuple[ModelReference, ...]:
         """What a visitor chose, each once, in their order, and allowed here.

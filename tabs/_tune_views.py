@@ -91,7 +91,7 @@ def _end(language: str, said: list[dict[str, Any]]) -> str:
         if one["event"] == "notice":
             key = f"tune.notice_{one.get('key')}"
             if key in words()["en"]:
-                lines += notice("warning", say(language, key, **(one.get("facts") or {})))
+                lines += notice("warning", say(language, key, **_notice_facts(one)))
     last = said[-1] if said else {}
     if last.get("event") == "failed":
         key = f"error.{last.get('error')}"
@@ -109,6 +109,14 @@ def _end(language: str, said: list[dict[str, Any]]) -> str:
     if last.get("event") == "queued" and last.get("before"):
         lines += notice("info", say(language, "tune.before", count=last["before"]))
     return lines
+
+
+def _notice_facts(one: dict[str, Any]) -> dict[str, Any]:
+    """What a notice tells; refused rows come as reasons with how many each."""
+    facts = dict(one.get("facts") or {})
+    if one.get("key") == "rows_refused":
+        return {"count": sum(count for count in facts.values() if isinstance(count, int))}
+    return facts
 
 
 def _figures(language: str, said: list[dict[str, Any]]) -> str:

@@ -102,6 +102,20 @@ def test_every_character_of_a_row_is_shown_once_and_answers_are_coloured(
     assert html.count("learned end") == 1
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_notice_is_a_sentence(language: str) -> None:
+    facts = {
+        "micro_batch_halved": {"from": 8, "to": 4},
+        "stopped_early": {"patience": 3},
+        "rows_refused": {"no user turn": 3, "too deep": 2},
+        "no_answers": {},
+    }
+    said = [event("notice", key=key, facts=some) for key, some in facts.items()]
+    html = live(language, "try", "running", said)
+    assert html.count("tri-warning") == 4
+    assert "5" in html
+
+
 def test_the_widgets_say_the_recipe_they_were_given() -> None:
     for fields in [{}, *presets().values()]:
         recipe = TuneRecipe(name="try", **fields)

@@ -41,3 +41,9 @@ class Shelf:
         """Forget a dataset that is deleted or changes its rows."""
         with self._lock:
             self._open.pop(workspace.dataset(name), None)
+
+    def close_all(self, root: Path) -> None:
+        """Forget every dataset below a folder."""
+        with self._lock:
+            for folder in [one for one in self._open if one.is_relative_to(root)]:
+                self._open.pop(folder)
