@@ -105,14 +105,14 @@ def test_on_a_cpu_more_than_a_thousand_tokens_at_once_are_of_no_use() -> None:
 
 def test_the_largest_micro_batch_that_fits_is_found() -> None:
     raw, asked = config(GEMMA), recipe(batch=8, max_length=64)
-    sizes = [fitting(asked, raw, budget).micro_batch for budget in (10**11, 10**9 * 3 // 2)]
-    assert sizes[0] == 8 > sizes[1]
-    for budget in (10**9 * 13 // 10, 10**9 * 3 // 2, 10**9 * 2, 10**10):
-        found = fitting(asked, raw, budget)
-        assert found.total <= budget
-        larger = [size for size in (1, 2, 4, 8) if size > found.micro_batch]
-        if larger and not found.recompute:
-            assert estimate(asked, raw, larger[0], 64).total > budget
+    totals = {size: estimate(asked, raw, size, 64).total for size in (1, 2, 4, 8)}
+    assert sorted(totals.values()) == list(totals.values())
+    for size, total in totals.items():
+        found = fitting(asked, raw, total)
+        assert (found.micro_batch, found.total, found.recompute) == (size, total, False)
+        if size > 1:
+            assert fitting(asked, raw, total - 1).micro_batch == size // 2
+    assert fitting(asked, raw, 10**11).micro_batch == 8
 
 
 def test_activations_are_computed_again_only_when_nothing_else_fits() -> None:
