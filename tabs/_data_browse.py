@@ -20,6 +20,8 @@ from workbench.errors import BadStep, WorkbenchError
 
 SIZES = (10, 20, 50, 100)
 SHOWS = ("all", "kept", "dropped")
+DRAW = {**QUICK, "concurrency_id": "rows", "concurrency_limit": 1}
+"""One drawing after the other: a late one must not undo what a later one showed."""
 LAST = 10**9
 """A page after the last one."""
 # Keys work where rows are shown and nobody is typing; a click or a key tells the server.
@@ -176,7 +178,7 @@ class Browse:
             return drawn(language, self.desk.open(request, name), at, how)
         except WorkbenchError as error:
             said = failed(language, error)
-            return at, said, "", "", gr.skip(), "", None, None, *[""] * MOST_ANSWERS
+            return at, said, "", "", *[gr.skip()] * (4 + MOST_ANSWERS)
 
     def from_start(
         self, request: gr.Request, language: str, name: str, at: Looking, *how: Any
@@ -339,18 +341,18 @@ def build_browse(desk: Desk, tab: gr.Tab) -> None:
     seen, shown, told = part.seen, part.shown, part.told
     follow = [tab.select, desk.changed.change]
     gr.on(follow, part.fresh, seen[:2], [part.order, part.tag, part.source], **FOLLOW)
-    gr.on(follow, part.draw, seen, shown, **FOLLOW)
+    gr.on(follow, part.draw, seen, shown, **{**FOLLOW, **DRAW})
     desk.chosen.input(Looking, None, part.looking, **QUICK)
     chosen = (part.show, part.order, part.down, part.size)
     triggers = [part.search.submit, *(widget.change for widget in chosen)]
-    gr.on(triggers, part.from_start, seen, shown, **FOLLOW)
-    part.way.change(part.draw, seen, shown, **QUICK)
-    part.first.click(part.turn(to=0), seen, shown, **QUICK)
-    part.back.click(part.turn(-1), seen, shown, **QUICK)
-    part.on.click(part.turn(1), seen, shown, **QUICK)
-    part.last.click(part.turn(to=LAST), seen, shown, **QUICK)
+    gr.on(triggers, part.from_start, seen, shown, **{**FOLLOW, **DRAW})
+    part.way.change(part.draw, seen, shown, **DRAW)
+    part.first.click(part.turn(to=0), seen, shown, **DRAW)
+    part.back.click(part.turn(-1), seen, shown, **DRAW)
+    part.on.click(part.turn(1), seen, shown, **DRAW)
+    part.last.click(part.turn(to=LAST), seen, shown, **DRAW)
     # keys come faster than answers: each is heard, one after the other
-    heard = {**QUICK, "concurrency_limit": 1, "trigger_mode": "multiple"}
+    heard = {**DRAW, "trigger_mode": "multiple"}
     part.rows.select(part.act, seen, [*shown, *told, part.editor], **heard)
     for button, what in ((part.keep, "keep"), (part.drop, "drop"), (part.clear, "clear")):
         button.click(part.decide(what), part.where, told, **QUICK)
@@ -375,4 +377,4 @@ def _wire_filters(part: Browse) -> None:
     written = gr.on(triggers, part.add, [*part.where, part.sql], own, **QUICK)
     toggled = part.stack.input(part.toggle, [part.looking, part.stack], part.looking, **QUICK)
     for event in (added, written, toggled):
-        event.then(part.draw, seen, shown, **QUICK)
+        event.then(part.draw, seen, shown, **DRAW)

@@ -20,6 +20,7 @@ from workbench.data.dataset import Dataset
 from workbench.data.query import View
 from workbench.data.recipe import MOST_ANSWERS, Edit
 from workbench.data.rows import ROLES, Example, Message, as_dicts
+from workbench.data.state import State
 from workbench.errors import BadStep
 
 
@@ -33,6 +34,8 @@ class Looking:
     picked: int | None = None
     rows: tuple[int, ...] = field(default=(), compare=False)
     """The rows of the page."""
+    editing: str = ""
+    """Which state of which row the editor shows: it is filled once, then it is the person's."""
 
 
 def drawn(language: str, dataset: Dataset, at: Looking, how: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -62,20 +65,28 @@ def drawn(language: str, dataset: Dataset, at: Looking, how: tuple[Any, ...]) ->
         found=f"{len(found):,}", rows=f"{state.count:,}",
     )  # fmt: skip
     detail = opened(language, state, picked) if picked is not None else ""
-    example = state.example(picked) if picked is not None else None
-    label = state.labels.get(picked) if picked is not None else None
-    better = [*(label.answers if label else ()), *[""] * MOST_ANSWERS][:MOST_ANSWERS]
+    editing = f"{dataset.name}/{picked}/{len(dataset.recipe.steps)}"
+    editor = [gr.skip()] * (3 + MOST_ANSWERS)
+    if editing != at.editing:
+        at, editor = replace(at, editing=editing), _editor(state, picked)
     return (
         at,
         f'<p class="tri-quiet">{escape(shown)}</p>',
         listing or notice("info", say(language, "rows.none")),
         detail,
         stacked(language, state.query, at),
-        as_text(example) if example else "",
-        label.rating if label else None,
-        label.task if label else None,
-        *better,
+        *editor,
     )
+
+
+def _editor(state: State, picked: int | None) -> list[Any]:
+    """Text, rating, task and better answers of the picked row."""
+    if picked is None:
+        return ["", None, None, *[""] * MOST_ANSWERS]
+    label = state.labels.get(picked)
+    better = [*(label.answers if label else ()), *[""] * MOST_ANSWERS][:MOST_ANSWERS]
+    said = (label.rating, label.task) if label else (None, None)
+    return [as_text(state.example(picked)), *said, *better]
 
 
 def stacked(language: str, query: Any, at: Looking) -> Any:

@@ -177,6 +177,7 @@ def test_rows_are_searched_filtered_edited_and_decided_by_keyboard(
     expect(page.locator("#data-status")).to_contain_text("10 of 10 rows kept")
 
     page.locator("#rows-filters > button").click()
+    page.wait_for_timeout(800)
     page.locator("#rows-sql textarea, #rows-sql input").fill("characters < 20")
     page.click("#rows-add-sql")
     expect(page.locator("#rows-stack")).to_contain_text("characters < 20 (takes")
@@ -190,6 +191,7 @@ def test_rows_are_searched_filtered_edited_and_decided_by_keyboard(
     expect(page.locator("#rows-list tr[data-row]")).to_have_count(1)
 
     page.locator("#rows-edit > button").click()
+    page.wait_for_timeout(800)
     text = page.locator("#rows-text textarea")
     expect(text).to_have_value("## user\n列出兩種茶餐廳飲品。\n## assistant\n凍檸茶同鴛鴦。")
     text.fill("## user\n列出兩種茶餐廳飲品。\n## assistant\n凍檸茶、鴛鴦同奶茶，<b>任揀</b>。")

@@ -64,6 +64,8 @@ def field(page: Page, name: str, value: str) -> None:
     box = page.locator(f"#tune-{name}").locator("input, textarea").first
     box.fill(value)
     box.press("Tab")
+    expect(box).to_have_value(value)
+    page.wait_for_timeout(250)  # the page tells its store a moment later
 
 
 def reached(page: Page) -> int:
@@ -90,6 +92,7 @@ def test_a_run_survives_the_page_and_is_stopped_resumed_and_used(
     pick(page, "#tune-dataset", "talk")
     field(page, "name", "my-first")
     page.locator("#tune-fields > button").click()
+    page.wait_for_timeout(800)
     for name, value in (
         ("steps", "40"), ("batch", "2"), ("micro-batch", "2"), ("max-length", "64"),
         ("eval-every", "20"), ("save-every", "4"), ("sample-tokens", "8"), ("holdout", "4"),
@@ -143,6 +146,7 @@ def test_the_tab_speaks_the_language_and_fits_a_phone(visit: Visit, locale: str,
     tabs.nth(3).click()
     expect(page.locator("#tune-start")).to_have_text(word)
     page.locator("#tune-fields > button").click()
+    page.wait_for_timeout(800)
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for number in (1, 2):
@@ -159,6 +163,7 @@ def test_what_cannot_be_started_is_one_sentence(visit: Visit) -> None:
     expect(page.locator("#tune-said")).to_contain_text("cannot be a name")
     field(page, "name", "fine")
     page.locator("#tune-fields > button").click()
+    page.wait_for_timeout(800)
     field(page, "learning-rate", "1")
     page.click("#tune-start")
     expect(page.locator("#tune-said")).to_contain_text("must be between")

@@ -185,4 +185,4 @@ def test_running_out_of_memory_is_known_by_its_names(error: Exception, yes: bool
 
 
 def test_sizes_are_written_for_people() -> None:
-    assert [readable(812e6), readable(5.44e9), readable(0)] == ["812 MB", "5.4 GB", "0 MB"]
+    assert [readable(812e6), readable(5.44e9), readable(0)] == ["812 MB", "5.4 GB", "0 kB"]
