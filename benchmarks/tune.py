@@ -194,7 +194,7 @@ def _theirs(options: argparse.Namespace, same_rows: bool) -> tuple[list[float], 
     config = SFTConfig(
         output_dir=str(options.folder / f"trl-{time.time_ns()}"), max_steps=options.steps,
         per_device_train_batch_size=at_once, gradient_accumulation_steps=BATCH // at_once,
-        learning_rate=1e-3, lr_scheduler_type="cosine", warmup_ratio=0.03, max_length=LENGTH,
+        learning_rate=1e-3, lr_scheduler_type="cosine", warmup_steps=0.03, max_length=LENGTH,
         seed=0, use_cpu=not torch.cuda.is_available(), bf16=True, logging_steps=1,
         save_strategy="no", report_to="none", disable_tqdm=True,
     )  # fmt: skip
