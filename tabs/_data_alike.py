@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from tabs._data_desk import WORK, Desk, run_step, showing
+from tabs._data_desk import WORK, Desk, run_step
 from tabs._data_rows import bars, difference
-from tabs._shared import FOLLOW, QUICK, failed, notice
+from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.alike import FLOORS, Likeness
 from workbench.data.likeness.pairs import Pairs
@@ -86,7 +86,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
             dataset = desk.open(request, name)
             stop = desk.house.stops.start(request, "data")
             work = _pairs(desk, request, name, Likeness(method, part, model or ""), other, stop)  # type: ignore[arg-type]
-            pairs = yield from _with_room(showing(language, work))
+            pairs = yield from showing(language, work, 2)
             against = desk.open(request, other).state if other else None
             yield "", _shown(language, dataset.state, against, pairs, part, threshold)
         except Exception as error:
@@ -119,16 +119,6 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     threshold.release(dragged, [*what, threshold], [desk.said, found], **QUICK)
     apply.click(do, [*what, threshold, rule, preferred], told, **WORK)
     stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
-
-
-def _with_room(shown: Any) -> Any:
-    """Progress of the desk as two outputs."""
-    while True:
-        try:
-            said, _, _ = next(shown)
-            yield said, gr.skip()
-        except StopIteration as end:
-            return end.value
 
 
 def _pairs(

@@ -6,19 +6,18 @@ Does not know what a part shows.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from tabs._shared import House, failed, notice, progress
+from tabs._shared import House, failed, notice, showing
 from tabs._words import say
 from workbench.data.dataset import Dataset, listed
 from workbench.data.recipe import Done, Step
 from workbench.errors import NoDatasetChosen
-from workbench.events import Progress
 
 WORK: dict[str, Any] = {
     "api_visibility": "private",
@@ -90,7 +89,7 @@ def run_step(
         dataset = desk.open(request, name)
         stop = desk.house.stops.start(request, "data")
         work = do(dataset, step, desk.house.settings, stop)
-        done: Done = yield from showing(language, work)
+        done: Done = yield from showing(language, work, 3)
         text = say(
             language, "data.did", kind=say(language, f"step.{step.kind}"),
             touched=f"{done.touched:,}", kept=f"{done.kept:,}",
@@ -98,23 +97,6 @@ def run_step(
         yield notice("good", text), summary(language, dataset), stamp(dataset)
     except Exception as error:
         yield failed(language, error), gr.skip(), gr.skip()
-
-
-def showing(
-    language: str, work: Generator[Progress, None, Any]
-) -> Generator[tuple[Any, Any, Any], None, Any]:
-    """Work with its progress on the page; returns what the work returns."""
-    import time
-
-    shown = 0.0
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return end.value
-        if time.monotonic() - shown > 0.2:
-            shown = time.monotonic()
-            yield progress(language, event), gr.skip(), gr.skip()
 
 
 def at_once(

@@ -12,10 +12,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from tabs._data_desk import WORK, Desk, showing, stamp, summary
+from tabs._data_desk import WORK, Desk, stamp, summary
 from tabs._data_rows import bars
 from tabs._models import DEFAULT_MODELS
-from tabs._shared import FOLLOW, QUICK, failed, notice, on_space
+from tabs._shared import FOLLOW, QUICK, failed, notice, on_space, showing
 from tabs._words import label, say
 from workbench.data import statistics
 from workbench.data.dataset import Dataset, delete
@@ -51,13 +51,7 @@ def build_figures(desk: Desk, tab: gr.Tab) -> None:
             dataset = desk.open(request, name)
             stop = desk.house.stops.start(request, "figures")
             work = statistics.register_shares(dataset.state.table, stop, dataset.state.kept_rows())
-            shown = showing(language, work)
-            while True:
-                try:
-                    yield next(shown)[0]
-                except StopIteration as end:
-                    registers = end.value
-                    break
+            registers = yield from showing(language, work)
             yield _figures(language, dataset, registers)
         except Exception as error:
             yield failed(language, error)
@@ -70,13 +64,7 @@ def build_figures(desk: Desk, tab: gr.Tab) -> None:
             reference = desk.house.references([model])[0]
             stop = desk.house.stops.start(request, "data")
             work = _lengths(desk, dataset, reference, stop)
-            shown = showing(language, work)
-            while True:
-                try:
-                    yield next(shown)[0]
-                except StopIteration as end:
-                    lengths = end.value
-                    break
+            lengths = yield from showing(language, work)
             yield _token_figures(language, lengths, int(limit or 1024), str(reference))
         except Exception as error:
             yield failed(language, error)

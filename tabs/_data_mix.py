@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 
 from tabs._data_alike import side_by_side
-from tabs._data_desk import WORK, Desk, run_step, showing, stamp, summary
+from tabs._data_desk import WORK, Desk, run_step, stamp, summary
 from tabs._data_rows import bars
-from tabs._shared import FOLLOW, QUICK, failed, notice
+from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.dataset import Dataset
 from workbench.data.mixing import MixRequest, Share, chosen_rows, finished, mix, saved, shares_by
@@ -134,13 +134,8 @@ def _build_split(desk: Desk, tab: gr.Tab) -> None:
     ) -> Iterator[Any]:
         try:
             dataset = desk.open(request, name)
-            shown = showing(language, _leaks(desk, request, dataset, part, threshold))
-            while True:
-                try:
-                    yield next(shown)[0], gr.skip()
-                except StopIteration as end:
-                    pairs = end.value
-                    break
+            work = _leaks(desk, request, dataset, part, threshold)
+            pairs = yield from showing(language, work, 2)
             yield "", _leaked(language, dataset, pairs, part, threshold)
         except Exception as error:
             yield failed(language, error), gr.skip()
@@ -202,13 +197,7 @@ def _made(
     try:
         parts = [desk.open(request, share.dataset) for share in asked.shares]
         stop = desk.house.stops.start(request, "data")
-        shown = showing(language, mix(parts, asked, stop))
-        while True:
-            try:
-                yield (*next(shown), gr.skip())
-            except StopIteration as end:
-                recipe = end.value
-                break
+        recipe = yield from showing(language, mix(parts, asked, stop), 4)
         dataset = desk.open(request, recipe.name)
         text = say(language, "mix.done", name=recipe.name, rows=f"{recipe.rows:,}")
         choice = gr.update(choices=desk.names(request), value=recipe.name)

@@ -14,9 +14,9 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._data_desk import WORK, Desk, showing, stamp, summary
+from tabs._data_desk import WORK, Desk, stamp, summary
 from tabs._data_rows import conversation
-from tabs._shared import QUICK, failed, notice, on_space
+from tabs._shared import QUICK, failed, notice, on_space, showing
 from tabs._words import label, say
 from workbench.data.formats.mapping import DEFAULTS, TEMPLATES, Mapping, Template
 from workbench.data.shipped import FORMS
@@ -131,7 +131,7 @@ def build_open(desk: Desk) -> None:
     ) -> Iterator[Any]:
         try:
             work = _work(desk, request, language, kind, name, values)
-            recipe, bad = yield from _with_room(showing(language, work))
+            recipe, bad = yield from showing(language, work, 4)
             dataset = desk.open(request, recipe.name)
             text = say(language, "open.done", name=recipe.name, rows=f"{recipe.rows:,}")
             said = notice("good", text) + bad
@@ -154,15 +154,6 @@ def build_open(desk: Desk) -> None:
         **WORK,
     )
     stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
-
-
-def _with_room(shown: Any) -> Any:
-    """Three outputs of the desk, and the choice of dataset left alone."""
-    while True:
-        try:
-            yield (*next(shown), gr.skip())
-        except StopIteration as end:
-            return end.value
 
 
 def _work(

@@ -13,9 +13,9 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from tabs._data_desk import WORK, Desk, showing
+from tabs._data_desk import WORK, Desk
 from tabs._models import DEFAULT_MODELS
-from tabs._shared import FOLLOW, QUICK, failed, notice, on_space
+from tabs._shared import FOLLOW, QUICK, failed, notice, on_space, showing
 from tabs._words import label, say
 from workbench.data.export import Form
 from workbench.data.going_out import dataset_card, ending, export_dataset, push_dataset, splits
@@ -72,7 +72,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
             path = Path(tempfile.mkdtemp()) / f"{dataset.name}{tail}{ending(form)}"
             stop = desk.house.stops.start(request, "data")
             work = export_dataset(dataset, path, form, split or "", stop)  # type: ignore[arg-type]
-            written = yield from _beside(showing(language, work))
+            written = yield from showing(language, work, 2)
             text = say(language, "out.done", rows=f"{written.rows:,}", sha=written.sha256[:16])
             yield notice("good", text), gr.update(value=str(path), visible=True)
         except Exception as error:
@@ -87,7 +87,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
             from workbench.models.tokenizer import bring_tokenizer
 
             work = bring_tokenizer(reference, desk.house.settings, stop)
-            tokenizer = yield from _beside(showing(language, work))
+            tokenizer = yield from showing(language, work, 2)
             yield "", _as_model_sees(language, tokenizer, dataset.state.examples(rows))
         except Exception as error:
             yield failed(language, error), gr.skip()
@@ -101,7 +101,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
             dataset, token = desk.open(request, name), desk.house.settings.token
             stop = desk.house.stops.start(request, "data")
             work = push_dataset(dataset, (repo or "").strip(), token, private, licence or "", stop)
-            url = yield from _beside(showing(language, work))
+            url = yield from showing(language, work, 2)
             yield notice("good", say(language, "out.pushed", url=url)), gr.skip()
         except Exception as error:
             yield failed(language, error), gr.skip()
@@ -111,16 +111,6 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
     see.click(look, [*on_desk, model], [desk.said, seen], **WORK)
     push.click(to_hub, [*on_desk, repo, private, licence], [desk.said, card], **WORK)
     stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
-
-
-def _beside(shown: Any) -> Any:
-    """Progress of the desk as two outputs."""
-    while True:
-        try:
-            said, _, _ = next(shown)
-            yield said, gr.skip()
-        except StopIteration as end:
-            return end.value
 
 
 def _as_model_sees(language: str, tokenizer: Any, examples: list[Example]) -> str:

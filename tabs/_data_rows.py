@@ -7,13 +7,13 @@ of widgets.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from html import escape
 from typing import Any
 
 import numpy as np
 
 from tabs._words import say, words
+from workbench.data.likeness.duplicates import difference as pieces
 from workbench.data.rows import Example, Message
 from workbench.data.state import Reason, State
 
@@ -184,12 +184,11 @@ def _marked(language: str, text: str, reasons: list[Reason]) -> str:
 
 def difference(left: str, right: str, side: str) -> str:
     """One side of two texts, what only it has marked."""
-    html = ""
-    matcher = SequenceMatcher(None, left[:2000], right[:2000], autojunk=False)
-    for kind, a, b, c, d in matcher.get_opcodes():
-        piece = escape(left[a:b] if side == "left" else right[c:d])
-        html += piece if kind == "equal" or not piece else f"<mark>{piece}</mark>"
-    return html
+    return "".join(
+        escape(piece) if kind == "same" else f"<mark>{escape(piece)}</mark>"
+        for kind, piece in pieces(left, right)
+        if kind in ("same", side)
+    )
 
 
 def _chips(language: str, state: State, row: int) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
 from html import escape
@@ -27,6 +28,7 @@ from workbench.models.reference import ModelReference
 from workbench.settings import Settings
 from workbench.workspace import Workspace, check_name
 
+REDRAW_SECONDS = 0.2
 log = logs.get("page")
 # Events that compute stand in one line, whichever tab they come from.
 COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1, "api_visibility": "private"}
@@ -141,6 +143,22 @@ def progress(language: str, event: Progress) -> str:
         f"<b>{escape(event.model.removeprefix('bundled:'))}</b> {stage} <span>{amount}</span></div>"
         f'<div class="tri-track"><i style="width:{event.share * 100:.1f}%"></i></div></div>'
     )
+
+
+def showing(
+    language: str, work: Generator[Progress, None, Any], outputs: int = 1
+) -> Generator[Any, None, Any]:
+    """Work with its progress in the first of so many outputs; returns what the work returns."""
+    shown = 0.0
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        if time.monotonic() - shown > REDRAW_SECONDS:
+            shown = time.monotonic()
+            bar = progress(language, event)
+            yield bar if outputs == 1 else (bar, *[gr.skip()] * (outputs - 1))
 
 
 def failed(language: str, error: BaseException) -> str:

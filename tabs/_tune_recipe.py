@@ -6,7 +6,7 @@ Knows how a recipe is written down, not what a field does.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, get_args
+from typing import Any
 
 import gradio as gr
 
@@ -15,14 +15,7 @@ from tabs._shared import FOLLOW, QUICK, House, failed
 from tabs._words import label
 from workbench.data.dataset import listed
 from workbench.errors import WorkbenchError
-from workbench.tune.recipe import (
-    Optimizer,
-    Schedule,
-    Template,
-    TunePrecision,
-    TuneRecipe,
-    presets,
-)
+from workbench.tune.recipe import CHOICES, TuneRecipe, presets
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "length": ("steps", "epochs", "batch", "micro_batch", "max_length", "packing"),
@@ -33,12 +26,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "rows": ("train_split", "eval_split", "holdout", "template", "answers_only", "seed"),
     "watching": ("eval_every", "save_every", "patience", "keep_best", "sample_tokens"),
 }  # fmt: skip
-CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": get_args(TunePrecision),
-    "template": get_args(Template),
-    "optimizer": get_args(Optimizer),
-    "schedule": get_args(Schedule),
-}
 ORDER = ("name", "base", "dataset", *(one for group in GROUPS.values() for one in group), "prompts")
 WHOLE = {one.name for one in fields(TuneRecipe) if one.type == "int"}
 START = "cpu"

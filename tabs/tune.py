@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._shared import FOLLOW, QUICK, House, failed, notice, on_space, progress
+from tabs._shared import FOLLOW, QUICK, House, failed, notice, on_space, showing
 from tabs._tune_recipe import Form, recipe_of
 from tabs._tune_views import coloured, live, loss_chart, mask_legend, pieces, since
 from tabs._words import explain, label, say
@@ -71,12 +71,8 @@ def _build_start(
             house.references([recipe.base])
             stop = house.stops.start(request, "tune")
             work = _before(house, house.workspace(request), recipe, language, stop)
-            while True:
-                try:
-                    yield progress(language, next(work)), gr.skip()
-                except StopIteration as end:
-                    yield "", end.value
-                    return
+            before = yield from showing(language, work, 2)
+            yield "", before
         except Exception as error:
             yield failed(language, error), gr.skip()
 
@@ -221,12 +217,7 @@ def _build_runs(house: House, language: gr.Textbox, said: gr.HTML, tab: gr.Tab) 
             out = job.find(name or "", workspace) / "merged"
             stop = house.stops.start(request, "tune")
             work = merge(name or "", workspace, out, house.settings, stop)
-            while True:
-                try:
-                    yield progress(language, next(work))
-                except StopIteration as end:
-                    done = end.value
-                    break
+            done = yield from showing(language, work)
             text = say(
                 language, "tune.merged", folder=done.folder, agreement=f"{done.agreement:.4f}"
             )

@@ -161,11 +161,6 @@ def clear_leftovers(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def replace_folder(beside: Path, place: Path) -> None:
     """Put a finished folder in its place; the old one stays until the new one is there."""
     for path in [*beside.rglob("*"), beside]:

@@ -23,7 +23,7 @@ from typing import Any
 from workbench.errors import (
     DiskFull,
     DoesNotFit,
-    NoAnswers,
+    NothingLearned,
     OutOfMemory,
     RunChanged,
     Stopped,
@@ -183,7 +183,7 @@ def _encoded(
             log.write("notice", key="rows_refused", facts=refused)
         found.append([row for row in encoded if any(row.labels_mask[1:])])
     if not found[0]:
-        raise NoAnswers(name=recipe.dataset)
+        raise NothingLearned(name=recipe.dataset, length=recipe.max_length)
     return found[0], found[1]
 
 
