@@ -42,7 +42,7 @@ from _machine import facts, ratios, table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workbench.data.likeness.duplicates import near, normalize
+from workbench.likeness.duplicates import near, normalize
 
 SAMPLE_SECONDS = 0.02
 PLANTED = 20  # one row in so many

@@ -130,8 +130,9 @@ def _contest(number: int, options: argparse.Namespace) -> dict[str, float]:
 
 def _ours(options: argparse.Namespace) -> tuple[list[float], list[float]]:
     """Train as the page does, without evaluations between the steps."""
+    from workbench import jobs
     from workbench.settings import Settings
-    from workbench.tune import job, queue, train
+    from workbench.tune import job, train
     from workbench.tune.recipe import TuneRecipe
     from workbench.workspace import Workspace
 
@@ -139,7 +140,7 @@ def _ours(options: argparse.Namespace) -> tuple[list[float], list[float]]:
     folder = Workspace(options.folder).run(name)
     folder.mkdir(parents=True)
     (folder / job.RECIPE).write_text(_recipe(name, options, TuneRecipe).to_yaml(), "utf-8")
-    queue.write_state(folder, status="queued", queued_at=time.time(), step=0)
+    jobs.write_state(folder, status="queued", queued_at=time.time(), step=0)
     settings = Settings(workspace=options.folder)
     assert train.carry_out(folder, settings, threading.Event()) == 0, folder / "log.txt"
     steps = [one for one in job.events_of(folder) if one["event"] == "step"]
@@ -170,10 +171,10 @@ def _theirs(options: argparse.Namespace, same_rows: bool) -> tuple[list[float], 
 
     from workbench.models.fetch import locate
     from workbench.models.reference import ModelReference
+    from workbench.models.templates import chat_template_for
     from workbench.settings import Settings
     from workbench.tune.recipe import TuneRecipe
     from workbench.tune.rows import load_rows
-    from workbench.tune.templates import chat_template_for
     from workbench.workspace import Workspace
 
     recipe = _recipe("theirs", options, TuneRecipe)

@@ -9,8 +9,8 @@ from tabs._shared import notice
 from tabs._words import say
 from workbench.compare.continuation import Token, Written
 from workbench.compare.heatmap import Cell, Contrast, Guess, Surprise
-from workbench.compare.interval import ENOUGH_DOCUMENTS, Difference, difference
 from workbench.compare.perplexity import PerplexityResult
+from workbench.intervals import ENOUGH_DOCUMENTS, Difference, difference
 from workbench.models.reference import ModelReference
 
 # Bits per character at which the colour is full.

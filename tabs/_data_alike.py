@@ -1,6 +1,6 @@
 """Duplicates and overlap: search once, drag the threshold, read the pairs, then decide.
 
-How likeness is measured is decided in ``workbench.data.likeness.duplicates`` and ``meaning``.
+How likeness is measured is decided in ``workbench.likeness.duplicates`` and ``meaning``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tabs._data_rows import bars, difference
 from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.alike import FLOORS, Likeness
-from workbench.data.likeness.pairs import Pairs
 from workbench.data.recipe import METHODS, PARTS, RULES, Duplicates, Overlap
 from workbench.data.state import State
 from workbench.errors import WorkbenchError
+from workbench.likeness.pairs import Pairs
 
 BINS = 20
 PAIRS = 8
@@ -138,7 +138,7 @@ def _shown(
     """The histogram, how many rows the threshold takes, and pairs side by side."""
     above = pairs.above(threshold)
     if other is None:
-        from workbench.data.likeness.groups import grouped
+        from workbench.likeness.groups import grouped
 
         groups = grouped(above, state.count)
         rows = int((groups != np.arange(state.count)).sum())

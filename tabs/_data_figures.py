@@ -219,7 +219,7 @@ def _tag_figures(language: str, dataset: Dataset) -> str:
 
 def _copies(language: str, dataset: Dataset, rows: np.ndarray) -> str:
     """How many rows say exactly what an earlier one says; not counted in very large sets."""
-    from workbench.data.likeness.duplicates import exact
+    from workbench.likeness.duplicates import exact
 
     if len(rows) > COPIES:
         return ""

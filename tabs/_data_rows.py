@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tabs._words import say, words
-from workbench.data.likeness.duplicates import difference as pieces
 from workbench.data.rows import Example, Message
 from workbench.data.state import Reason, State
+from workbench.likeness.duplicates import difference as pieces
 
 SHORT = 160
 """Characters of a text in the table."""

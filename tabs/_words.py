@@ -1,4 +1,4 @@
-"""The words on the screen, in three languages, by key.
+"""The words on the screen, in three languages, by key: ``assets/words/LANGUAGE/ROOM.yaml``.
 
 Labels are handed to the browser, which picks the language (``label``); sentences
 made on the server are said in the language the page reports (``say``). A key that
@@ -25,10 +25,14 @@ LANGUAGES = ("en", "zh-TW", "zh-CN")
 def words() -> dict[str, dict[str, str]]:
     """Language to key to words; nested keys are joined with dots."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return {
-        language: _flat(yaml.load((FOLDER / f"{language}.yaml").read_text("utf-8"), loader))  # noqa: S506
-        for language in LANGUAGES
-    }
+    found: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
+    for language, ours in found.items():
+        for path in sorted((FOLDER / language).glob("*.yaml")):
+            more = _flat(yaml.load(path.read_text("utf-8"), loader))  # noqa: S506
+            if twice := ours.keys() & more.keys():
+                raise KeyError(f"{path} says again: {sorted(twice)}")
+            ours |= more
+    return found
 
 
 @functools.cache

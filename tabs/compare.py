@@ -33,9 +33,9 @@ from workbench.compare.heatmap import (
     heat_maps,
 )
 from workbench.compare.perplexity import PerplexityRequest, PerplexityResult, Scored, perplexities
-from workbench.compare.sampling import PRESETS, SamplingOptions
 from workbench.errors import NoText
 from workbench.events import Failed, Progress
+from workbench.models.sampling import PRESETS, SamplingOptions
 from workbench.texts import HubColumn, Text, from_file, from_hub, from_paste, sample, sample_names
 
 DEFAULT_PROMPTS = (

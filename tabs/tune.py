@@ -17,9 +17,10 @@ from tabs._shared import FOLLOW, QUICK, House, failed, notice, on_space, showing
 from tabs._tune_recipe import Form, recipe_of
 from tabs._tune_views import coloured, live, loss_chart, mask_legend, pieces, since
 from tabs._words import explain, label, say
+from workbench import jobs
 from workbench.errors import DoesNotFit, NotAllowed, WorkbenchError
 from workbench.events import readable
-from workbench.tune import job, queue, runs
+from workbench.tune import job, runs
 from workbench.tune.recipe import TuneRecipe, difference
 from workbench.workspace import Workspace
 
@@ -115,7 +116,7 @@ def _build_watch(
             return notice("info", say(language, "tune.none")), gr.Timer(active=False), ""
         try:
             folder = job.find(name, house.workspace(request))
-            status, events = queue.status_of(folder), runs.happened(job.events_of(folder))
+            status, events = jobs.status_of(folder), runs.happened(job.events_of(folder))
         except Exception as error:
             return failed(language, error), gr.Timer(active=False), ""
         going = status in ("queued", "running")
@@ -257,10 +258,10 @@ def _before(
 ) -> Any:
     """What will be learned, and whether it fits: as HTML, after progress."""
     from workbench.models.reference import ModelReference
+    from workbench.models.templates import chat_template_for
     from workbench.models.tokenizer import bring_tokenizer
     from workbench.tune.encode import Encoder, encode_rows, report
     from workbench.tune.rows import load_rows, overlap
-    from workbench.tune.templates import chat_template_for
 
     rows = load_rows(recipe, workspace)
     tokenizer = yield from bring_tokenizer(ModelReference.parse(recipe.base), house.settings, stop)

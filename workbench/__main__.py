@@ -95,7 +95,7 @@ def _add_perplexity(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_generate(verbs: Any, common: argparse.ArgumentParser) -> None:
-    from workbench.compare.sampling import SamplingOptions
+    from workbench.models.sampling import SamplingOptions
 
     verb = verbs.add_parser("generate", parents=[common], help="let models go on with a text")
     _model_options(verb)
@@ -219,8 +219,8 @@ def score_text(options: argparse.Namespace, settings: Settings) -> int:
 def generate(options: argparse.Namespace, settings: Settings) -> int:
     from workbench.compare.continuation import ContinuationRequest, Written, continuations
     from workbench.compare.history import History
-    from workbench.compare.sampling import SamplingOptions
     from workbench.models.pool import ModelPool
+    from workbench.models.sampling import SamplingOptions
 
     sampling = SamplingOptions(
         **{field.name: getattr(options, field.name) for field in fields(SamplingOptions)}

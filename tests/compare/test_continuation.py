@@ -20,10 +20,8 @@ from workbench.compare.continuation import (
     Token,
     Written,
     continuations,
-    encode,
 )
 from workbench.compare.history import History
-from workbench.compare.sampling import PRESETS, SamplingOptions, processors
 from workbench.errors import (
     ContextTooLong,
     EmptyText,
@@ -34,9 +32,11 @@ from workbench.errors import (
 )
 from workbench.events import Failed
 from workbench.language import REGISTERS
+from workbench.models.decoding import encode
 from workbench.models.loader import LoadedModel
 from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
+from workbench.models.sampling import PRESETS, SamplingOptions, processors
 from workbench.settings import Settings
 
 CHARACTERS, BYTES, PAIRS = map(
@@ -347,7 +347,7 @@ def test_what_is_asked_is_checked() -> None:
 
 def test_prompt_and_answer_must_fit_the_model(scene: Scene) -> None:
     loaded = scene.shelf.models[str(CHARACTERS)]
-    assert encode(loaded, "a" * 250, 6).shape == (1, 250)
+    assert len(encode(loaded, "a" * 250, 6)) == 250
     with pytest.raises(ContextTooLong):
         encode(loaded, "a" * 250, 7)
 

@@ -11,9 +11,9 @@ from tabs._tune_recipe import GROUPS, ORDER, as_widget, recipe_of
 from tabs._tune_views import answers, coloured, duration, forgetting_alarm, live, pieces
 from tabs._words import LANGUAGES, words
 from workbench.models.loader import LoadedModel
+from workbench.models.templates import chat_template_for
 from workbench.tune.encode import Encoder
 from workbench.tune.recipe import TuneRecipe, presets
-from workbench.tune.templates import chat_template_for
 
 RECIPE = TuneRecipe(name="try", dataset="talk", steps=40)
 

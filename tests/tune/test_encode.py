@@ -15,8 +15,8 @@ from tests import tiny
 from tests.tune.talk import LONG, exchange, many, turn
 from workbench.errors import BadTemplate, Stopped
 from workbench.models.loader import LoadedModel
+from workbench.models.templates import CHATML, GEMMA, PLAIN, chat_template_for
 from workbench.tune.encode import Encoded, Encoder, encode_rows, report
-from workbench.tune.templates import CHATML, GEMMA, PLAIN, chat_template_for
 
 BEGIN, END = "{% generation %}", "{% endgeneration %}"
 # The same templates with transformers' marks around an answer and its end.

@@ -17,8 +17,9 @@ import numpy as np
 from tests import tiny
 from tests.tune import small
 from tests.tune.test_training import losses, prepare, said, same, weights
+from workbench import jobs
 from workbench.settings import Settings
-from workbench.tune import checkpoints, job, queue, runs, train
+from workbench.tune import checkpoints, job, runs, train
 from workbench.workspace import Workspace
 
 KILLS = int(os.environ.get("TRILOGY_KILLS", "4"))
@@ -30,7 +31,7 @@ def work(folder: Path, settings: Settings) -> None:
     import torch
 
     torch.set_num_threads(1)
-    assert queue.own(folder) is not None
+    assert jobs.own(folder) is not None
     train.carry_out(folder, settings, tiny.never())
 
 
@@ -56,7 +57,7 @@ def test_killed_runs_resume_from_a_verified_checkpoint_and_end_the_same(
     small.dataset(workspace)
     whole = prepare(recipe(tiny_model, "whole"), workspace)
     begin(whole, settings).join()
-    assert queue.status_of(whole) == "done"
+    assert jobs.status_of(whole) == "done"
     killed, rounds = 0, 0
     while killed < KILLS:
         rounds += 1
@@ -64,7 +65,7 @@ def test_killed_runs_resume_from_a_verified_checkpoint_and_end_the_same(
         while killed < KILLS and not (folder / "adapter").exists():
             killed += interrupted(folder, settings, chance)
         begin(folder, settings).join()
-        assert queue.status_of(folder) == "done"
+        assert jobs.status_of(folder) == "done"
         assert losses(folder) == losses(whole)
         ours, theirs = runs.curves(folder), runs.curves(whole)
         assert np.array_equal(ours["evaluations"]["loss"], theirs["evaluations"]["loss"])
@@ -84,9 +85,9 @@ def interrupted(folder: Path, settings: Settings, chance: random.Random) -> bool
         return False
     child.kill()
     child.join()
-    if queue.status_of(folder) == "done":  # it had only its card left to write
+    if jobs.status_of(folder) == "done":  # it had only its card left to write
         return False
-    assert queue.status_of(folder) == "interrupted"
+    assert jobs.status_of(folder) == "interrupted"
     reached = max((one["step"] for one in said(folder, "step")[-1:]), default=0)
     found, damaged = checkpoints.newest_verified(folder / "checkpoints")
     assert damaged == []

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.tune import small
+from workbench import eventlog, jobs
 from workbench.errors import (
     ModelNotFound,
     NoSuchDataset,
@@ -24,17 +25,17 @@ from workbench.errors import (
     RunFinished,
     Stopped,
 )
+from workbench.eventlog import EventLog
 from workbench.settings import Settings
-from workbench.tune import events, job, queue, runs
-from workbench.tune.events import EventLog
+from workbench.tune import job, runs
 from workbench.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys, time
 from pathlib import Path
-from workbench.tune import queue
-assert queue.take(Path(sys.argv[1])) is not None
+from workbench import jobs
+assert jobs.take(Path(sys.argv[1])) is not None
 print("held", flush=True)
 time.sleep(60)
 """
@@ -51,7 +52,7 @@ def a_run(workspace: Workspace, base: Path, name: str = "first", **state: object
     folder = workspace.run(name)
     folder.mkdir(parents=True)
     (folder / job.RECIPE).write_text(small.recipe(base, name).to_yaml(), "utf-8")
-    queue.write_state(folder, **{"status": "queued", "queued_at": time.time(), **state})
+    jobs.write_state(folder, **{"status": "queued", "queued_at": time.time(), **state})
     return folder
 
 
@@ -139,7 +140,7 @@ def process_of(folder: Path) -> int:
 
 def test_a_queued_run_can_be_stopped(tiny_model: Path, workspace: Workspace) -> None:
     folder = a_run(workspace, tiny_model)
-    other = holder(folder.parent / queue.TRAINING)
+    other = holder(folder.parent / jobs.TRAINING)
     stop, told = threading.Event(), []
 
     def say(ahead: int) -> None:
@@ -148,7 +149,7 @@ def test_a_queued_run_can_be_stopped(tiny_model: Path, workspace: Workspace) -> 
 
     try:
         with pytest.raises(Stopped):
-            queue.wait_for_turn(folder, stop, say)
+            jobs.wait_for_turn(folder, stop, say)
     finally:
         other.kill()
         other.wait()
@@ -159,21 +160,21 @@ def test_who_came_first_is_served_first(tiny_model: Path, workspace: Workspace) 
     early = a_run(workspace, tiny_model, "early", queued_at=1.0)
     late = a_run(workspace, tiny_model, "late", queued_at=2.0)
     dead = a_run(workspace, tiny_model, "dead", queued_at=0.5)
-    waiting = [holder(folder / queue.LOCK) for folder in (early, late)]
+    waiting = [holder(folder / jobs.LOCK) for folder in (early, late)]
     try:
-        assert (queue.before(early), queue.before(late)) == (0, 1)
-        assert queue.status_of(dead) == "interrupted"
+        assert (jobs.before(early), jobs.before(late)) == (0, 1)
+        assert jobs.status_of(dead) == "interrupted"
     finally:
         for child in waiting:
             child.kill()
             child.wait()
-    assert queue.before(late) == 0
+    assert jobs.before(late) == 0
 
 
 def test_only_one_of_two_starts_at_once_gets_the_name(
     tiny_model: Path, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "_launch", lambda *_: None)
+    monkeypatch.setattr(job.jobs, "launch", lambda *_: None)
     both, found = threading.Barrier(2), []
 
     def start() -> None:
@@ -215,17 +216,17 @@ def test_half_a_line_is_passed_over_and_the_next_writer_begins_a_new_one(tmp_pat
     log.write("step", step=1, loss=2.0)
     with path.open("ab") as file:
         file.write('{"event": "sample", "text": "食咗'.encode()[:-1])
-    found, offset = events.read(path)
+    found, offset = eventlog.read(path)
     assert [said["event"] for said in found] == ["step"]
     EventLog(path).write("step", step=2, loss=float("nan"))
-    found, _ = events.read(path, offset)
+    found, _ = eventlog.read(path, offset)
     assert [(said["step"], said["loss"]) for said in found] == [(2, None)]
 
 
 def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / job.EVENTS
     path.write_bytes(b'\n[1]\n{"event": 3}\n\xff\xfe\n{"event": "done", "time": 1}\n')
-    assert [said["event"] for said in events.read(path)[0]] == ["done"]
+    assert [said["event"] for said in eventlog.read(path)[0]] == ["done"]
 
 
 def test_steps_that_were_lost_and_learned_again_are_counted_once(
@@ -261,7 +262,7 @@ def test_a_run_whose_files_are_damaged_is_still_listed(
 ) -> None:
     folder = a_run(workspace, tiny_model)
     (folder / job.RECIPE).write_text("trilogy_recipe: 99\n", "utf-8")
-    (folder / queue.STATE).write_text('{"status": "run', "utf-8")
+    (folder / jobs.STATE).write_text('{"status": "run', "utf-8")
     (folder / job.EVENTS).write_bytes(b"\x00\x01 nothing")
     (run,) = runs.listed(workspace)
     assert (run.status, run.recipe, run.step) == ("interrupted", None, 0)

@@ -15,8 +15,9 @@ import pytest
 
 from tests import tiny
 from tests.tune import small
+from workbench import jobs
 from workbench.settings import Settings
-from workbench.tune import checkpoints, job, queue, runs, train
+from workbench.tune import checkpoints, job, runs, train
 from workbench.tune.head import Head
 from workbench.tune.recipe import TuneRecipe
 from workbench.tune.trainer import never_packed
@@ -53,7 +54,7 @@ def prepare(recipe: TuneRecipe, workspace: Workspace) -> Path:
     folder = workspace.run(recipe.name)
     folder.mkdir(parents=True)
     (folder / job.RECIPE).write_text(recipe.to_yaml(), "utf-8")
-    queue.write_state(folder, status="queued", queued_at=0)
+    jobs.write_state(folder, status="queued", queued_at=0)
     return folder
 
 
@@ -62,7 +63,7 @@ def trained(
 ) -> Path:
     folder = prepare(recipe, workspace)
     train.carry_out(folder, settings, tiny.never())
-    assert queue.status_of(folder) == expected, job.events_of(folder)[-1]
+    assert jobs.status_of(folder) == expected, job.events_of(folder)[-1]
     return folder
 
 
@@ -154,11 +155,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     whole = trained(small.recipe(tiny_model, "whole"), workspace, settings)
     folder = prepare(small.recipe(tiny_model, "parts"), workspace)
     train.carry_out(folder, settings, WhenItSays(folder, "step", step))
-    assert queue.status_of(folder) == "stopped"
+    assert jobs.status_of(folder) == "stopped"
     assert said(folder, "stopped")[0]["step"] == step
     assert (folder / "adapter" / "adapter_model.safetensors").is_file()
     train.carry_out(folder, settings, tiny.never())
-    assert queue.status_of(folder) == "done"
+    assert jobs.status_of(folder) == "done"
     assert losses(folder) == losses(whole)
     for group in ("loss", "english"):
         ours = runs.curves(folder)["evaluations"][group]
@@ -228,10 +229,10 @@ def test_stopping_before_anything_is_learned_leaves_nothing_half_done(
 ) -> None:
     folder = prepare(small.recipe(tiny_model), workspace)
     train.carry_out(folder, settings, WhenItSays(folder, "begun"))
-    assert queue.status_of(folder) == "stopped"
+    assert jobs.status_of(folder) == "stopped"
     assert checkpoints.newest_verified(folder / "checkpoints") == (None, [])
     train.carry_out(folder, settings, tiny.never())
-    assert queue.status_of(folder) == "done"
+    assert jobs.status_of(folder) == "done"
     assert len(losses(folder)) == 12
 
 
@@ -285,7 +286,7 @@ def test_when_memory_runs_out_the_micro_batch_is_halved_and_it_says_so(
     folder = prepare(small.recipe(tiny_model, "greedy", micro_batch=4, lora_dropout=0.0), workspace)
     monkeypatch.setattr(Head, "nll", greedy)
     train.carry_out(folder, settings, tiny.never())
-    assert queue.status_of(folder) == "done"
+    assert jobs.status_of(folder) == "done"
     halved = [one["facts"] for one in said(folder, "notice") if one["key"] == "micro_batch_halved"]
     assert halved == [{"from": 4, "to": 2}, {"from": 2, "to": 1}]
     assert losses(folder) == pytest.approx(expected, rel=1e-4)
@@ -366,7 +367,7 @@ def test_a_dataset_that_is_deleted_while_it_trains_does_no_harm(
     stop = WhenItSays(folder, "begun", then=lambda: shutil.rmtree(gone, ignore_errors=True))
     train.carry_out(folder, settings, stop)
     assert not gone.exists()
-    assert queue.status_of(folder) == "done"
+    assert jobs.status_of(folder) == "done"
 
 
 def test_a_run_refuses_to_go_on_with_other_rows_than_it_was_begun_with(
@@ -376,11 +377,11 @@ def test_a_run_refuses_to_go_on_with_other_rows_than_it_was_begun_with(
     train.carry_out(folder, settings, WhenItSays(folder, "step", 5))
     small.dataset(workspace, messages=small.rows(30))
     train.carry_out(folder, settings, tiny.never())
-    assert queue.status_of(folder) == "failed"
+    assert jobs.status_of(folder) == "failed"
     assert said(folder, "failed")[0]["error"] == "RunChanged"
     small.dataset(workspace)
     train.carry_out(folder, settings, tiny.never())
-    assert queue.status_of(folder) == "done"
+    assert jobs.status_of(folder) == "done"
 
 
 def test_a_base_that_is_gone_at_resume_is_said_in_words(

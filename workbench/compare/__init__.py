@@ -1,5 +1,5 @@
 """Base models side by side: perplexity, where they differ, what they write.
 
-``perplexity`` scores, ``heatmap`` shows where, ``continuation`` writes, ``interval``
-says what a difference is worth, ``history`` remembers all of it.
+``perplexity`` scores, ``heatmap`` shows where, ``continuation`` writes,
+``history`` remembers all of it.
 """

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from workbench import logs
 from workbench.compare.history import History, Identity
-from workbench.compare.sampling import SamplingOptions, processors
-from workbench.compare.turns import Turns
 from workbench.errors import (
-    ContextTooLong,
     LoadFailed,
     NoModel,
     NoText,
@@ -30,11 +25,14 @@ from workbench.errors import (
 )
 from workbench.events import Failed, Progress
 from workbench.language import Register, register
+from workbench.models.decoding import Either, decode, encode
 from workbench.models.device import Precision, default_precision, is_out_of_memory
 from workbench.models.fetch import is_here, locate
 from workbench.models.loader import LoadedModel, identity
 from workbench.models.pool import ModelPool, alone_with
 from workbench.models.reference import ModelReference
+from workbench.models.sampling import SamplingOptions
+from workbench.models.turns import Turns
 from workbench.texts import Text
 
 log = logs.get("continuation")
@@ -152,7 +150,7 @@ def _side_by_side(
     """One prompt under all models at once."""
     said: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     turns, abandoned = Turns(), threading.Event()
-    either = _Either(stop, abandoned)
+    either = Either(stop, abandoned)
     threads = [
         threading.Thread(
             target=_write, args=(loaded, number, prompt, request, either, turns, said), daemon=True
@@ -179,23 +177,12 @@ def _side_by_side(
             _remember(request, loaded, prompt, finished.get(loaded.name, []), history)
 
 
-@dataclass(frozen=True)
-class _Either:
-    """Stopped by the person, or left by the page."""
-
-    first: threading.Event
-    second: threading.Event
-
-    def is_set(self) -> bool:
-        return self.first.is_set() or self.second.is_set()
-
-
 def _write(
     loaded: LoadedModel,
     number: int,
     prompt: str,
     request: ContinuationRequest,
-    stop: _Either,
+    stop: Either,
     turns: Turns,
     said: queue.SimpleQueue[Event | None],
 ) -> None:
@@ -222,134 +209,34 @@ def _generate(
     number: int,
     prompt: str,
     options: SamplingOptions,
-    stop: _Either,
+    stop: Either,
     turns: Turns,
     said: queue.SimpleQueue[Event | None],
 ) -> list[Written]:
-    import torch
-    from transformers import StoppingCriteriaList
-
-    ids = encode(loaded, prompt, options.max_new_tokens)
     places = [Place(loaded.name, number, sample) for sample in range(options.samples)]
-    streamer = _Streamer(loaded.tokenizer, places, said)
-    clock = _Clock(turns, stop)
-    with torch.inference_mode():
-        loaded.model.generate(
-            input_ids=ids.repeat(options.samples, 1),
-            attention_mask=torch.ones_like(ids).repeat(options.samples, 1),
-            do_sample=False,
-            max_new_tokens=options.max_new_tokens,
-            logits_processor=processors(options),
-            stopping_criteria=StoppingCriteriaList([clock]),
-            streamer=streamer,
-            pad_token_id=streamer.pad,
-            **_plain_generation(loaded),
-        )
-    seconds = clock.seconds()
-    total = sum(map(len, streamer.tokens))
+    ids = encode(loaded, prompt, options.max_new_tokens)
+    rows, seconds = decode(
+        loaded,
+        [ids] * options.samples,
+        options,
+        stop,
+        lambda row, text: said.put(Token(places[row], text)),
+        turns,
+    )
+    total = sum(row.tokens for row in rows)
     return [
         Written(
             place=place,
-            text=streamer.text(row),
-            tokens=len(streamer.tokens[row]),
+            text=row.text,
+            tokens=row.tokens,
             seconds=seconds,
             tokens_per_second=total / seconds if seconds else 0.0,
-            register=register(streamer.text(row)),
+            register=register(row.text),
             fingerprint=loaded.fingerprint,
-            stopped=stop.is_set() and not streamer.ended[row],
+            stopped=stop.is_set() and not row.ended,
         )
-        for row, place in enumerate(places)
+        for place, row in zip(places, rows, strict=True)
     ]
-
-
-def _plain_generation(loaded: LoadedModel) -> dict[str, Any]:
-    """Switch off whatever sampling the model's own generation_config.json asks for."""
-    return {
-        "temperature": None,
-        "top_k": None,
-        "top_p": None,
-        "min_p": None,
-        "repetition_penalty": 1.0,
-        "num_beams": 1,
-        "eos_token_id": loaded.model.generation_config.eos_token_id
-        or loaded.tokenizer.eos_token_id,
-    }
-
-
-def encode(loaded: LoadedModel, prompt: str, new_tokens: int) -> Any:
-    """The prompt as the tokenizer wants it, int64 [1, L], on the model's device.
-
-    Raises:
-        ContextTooLong: prompt and new tokens together are more than the model allows.
-    """
-    import torch
-
-    ids = loaded.tokenizer(prompt)["input_ids"]
-    if not ids and loaded.prefix_token is not None:
-        ids = [loaded.prefix_token]
-    limit = loaded.context_limit
-    if limit is not None and len(ids) + new_tokens > limit:
-        raise ContextTooLong(
-            context=len(ids) + new_tokens, model=loaded.reference.label, limit=limit
-        )
-    return torch.tensor([ids], device=loaded.device)
-
-
-class _Streamer:
-    """Collects tokens of all rows and says each row's text when it has grown."""
-
-    def __init__(
-        self, tokenizer: Any, places: list[Place], said: queue.SimpleQueue[Event | None]
-    ) -> None:
-        eos = tokenizer.eos_token_id
-        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos or 0
-        self.tokens: list[list[int]] = [[] for _ in places]
-        self.ended = [False for _ in places]
-        self._tokenizer, self._places, self._said = tokenizer, places, said
-        self._special = {eos, *tokenizer.all_special_ids}
-        self._is_prompt = True
-
-    def put(self, value: Any) -> None:
-        """``generate`` hands over the prompt first, then one token a row."""
-        if self._is_prompt:
-            self._is_prompt = False
-            return
-        for row, token in enumerate(value.reshape(-1).tolist()):
-            if self.ended[row]:
-                continue
-            self.ended[row] = token in self._special
-            if not self.ended[row]:
-                self.tokens[row].append(token)
-                self._said.put(Token(self._places[row], self.text(row)))
-
-    def end(self) -> None:
-        """``generate`` is done; a row that used up its tokens has ended too."""
-
-    def text(self, row: int) -> str:
-        """A character whose bytes have not all come yet is held back."""
-        text: str = self._tokenizer.decode(self.tokens[row], clean_up_tokenization_spaces=False)
-        return text.rstrip("\ufffd")
-
-
-class _Clock:
-    """A stopping criterion that lets the other models have their turn, and keeps time."""
-
-    def __init__(self, turns: Turns, stop: _Either) -> None:
-        self._turns, self._stop = turns, stop
-        self._worked = 0.0
-        self._since = time.perf_counter()
-
-    def __call__(self, input_ids: Any, _scores: Any, **_options: Any) -> Any:
-        import torch
-
-        self._worked += time.perf_counter() - self._since
-        self._turns.step()
-        self._since = time.perf_counter()
-        stop = self._stop.is_set()
-        return torch.full((input_ids.shape[0],), stop, device=input_ids.device)
-
-    def seconds(self) -> float:
-        return self._worked + time.perf_counter() - self._since
 
 
 def _identity(

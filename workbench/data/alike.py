@@ -21,12 +21,12 @@ import pyarrow as pa
 from workbench.data import storage
 from workbench.data.checks.findings import FINDINGS
 from workbench.data.dataset import Dataset
-from workbench.data.likeness import duplicates
-from workbench.data.likeness.groups import Rule, grouped, keep_one
-from workbench.data.likeness.pairs import Pairs, pairs_of
 from workbench.data.recipe import Duplicates, Method, Overlap, Part
 from workbench.data.rows import characters, dumps
 from workbench.events import Progress
+from workbench.likeness import duplicates
+from workbench.likeness.groups import Rule, grouped, keep_one
+from workbench.likeness.pairs import Pairs, pairs_of
 from workbench.settings import Settings
 
 FLOORS: dict[Method, float] = {"exact": 1.0, "near": 0.5, "meaning": 0.85}
@@ -109,7 +109,7 @@ def _by_meaning(
     settings: Settings,
     stop: threading.Event,
 ) -> Search:
-    from workbench.data.likeness import meaning
+    from workbench.likeness import meaning
 
     embed = _embedder(like, settings)
     if against is None:
@@ -118,7 +118,7 @@ def _by_meaning(
 
 
 def _embedder(like: Likeness, settings: Settings) -> Any:
-    from workbench.data.likeness import embedders
+    from workbench.likeness import embedders
 
     if like.model:
         return embedders.sentence_transformer(like.model, token=settings.token)

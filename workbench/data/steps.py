@@ -24,7 +24,6 @@ from workbench.data.alike import (
 )
 from workbench.data.checks.findings import FINDINGS, CheckOptions
 from workbench.data.dataset import Dataset
-from workbench.data.likeness.groups import grouped, split
 from workbench.data.query import View
 from workbench.data.recipe import (
     Check,
@@ -46,6 +45,7 @@ from workbench.data.shipped import slot_of
 from workbench.data.state import Effect
 from workbench.errors import BadStep, InputChanged, NoSuchRow, NothingLeft, Stopped
 from workbench.events import Progress
+from workbench.likeness.groups import grouped, split
 from workbench.settings import Settings
 
 BATCH = 10_000

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from workbench import __version__
+from workbench import __version__, eventlog
 from workbench.models.bundled import BUNDLED
 from workbench.models.reference import ModelReference
-from workbench.tune import events, job
+from workbench.tune import job
 from workbench.tune.recipe import TuneRecipe
 from workbench.workspace import Workspace, write_atomically
 
@@ -34,7 +34,7 @@ def write_card(folder: Path, workspace: Workspace) -> str:
 def card(folder: Path, workspace: Workspace) -> str:
     """The card as Markdown with YAML front matter."""
     recipe = TuneRecipe.from_yaml((folder / job.RECIPE).read_text("utf-8"))
-    said = events.read(folder / job.EVENTS)[0]
+    said = eventlog.read(folder / job.EVENTS)[0]
     parts = [
         _front(recipe),
         f"# {recipe.name}",

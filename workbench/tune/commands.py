@@ -85,11 +85,11 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
 def check(options: argparse.Namespace, settings: Settings) -> int:
     from workbench.models.estimate import available, config_of
     from workbench.models.reference import ModelReference
+    from workbench.models.templates import chat_template_for
     from workbench.models.tokenizer import bring_tokenizer
     from workbench.tune.encode import Encoder, encode_rows, report
     from workbench.tune.estimate import fitting
     from workbench.tune.rows import load_rows
-    from workbench.tune.templates import chat_template_for
 
     recipe, stop = _recipe(options), threading.Event()
     rows = load_rows(recipe, Workspace(settings.workspace))

@@ -16,8 +16,8 @@ import numpy as np
 
 from workbench.errors import BadTemplate, Stopped
 from workbench.events import Progress
+from workbench.models import templates
 from workbench.models.tokenizer import rendered
-from workbench.tune import templates
 from workbench.tune.mask import Kind, Messages, Span, for_template, marks, spans_of, tokens_of
 
 BATCH = 256

@@ -8,32 +8,28 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench import eventlog, jobs
 from workbench.errors import NoSuchRun, RunBusy, RunExists, RunFinished
 from workbench.models.estimate import check_context, config_of
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings
-from workbench.tune import events, queue
 from workbench.tune.recipe import TuneRecipe
 from workbench.tune.rows import load_rows
 from workbench.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "recipe.yaml"
-EVENTS = "events.jsonl"
-LOG = "log.txt"
-STOP = "stop"
+EVENTS = jobs.EVENTS
+LOG = jobs.LOG
+STOP = jobs.STOP
+PROCESS = "workbench.tune.train"
 LEAVING_SECONDS = 20.0
-CALLER = "TRILOGY_CALLER"
-"""The variable that holds the folder from which relative paths of models are meant."""
+CALLER = jobs.CALLER
 
 
 def check(recipe: TuneRecipe, settings: Settings, workspace: Workspace) -> None:
@@ -69,8 +65,8 @@ def start(recipe: TuneRecipe, settings: Settings, workspace: Workspace) -> Path:
     try:
         made.chmod(0o755)
         (made / RECIPE).write_text(recipe.to_yaml(), "utf-8")
-        queue.write_state(made, status="queued", queued_at=time.time(), step=0)
-        lock = queue.take(made / queue.LOCK)
+        jobs.write_state(made, status="queued", queued_at=time.time(), step=0)
+        lock = jobs.take(made / jobs.LOCK)
         if place.exists():
             raise RunExists(name=recipe.name)
         try:
@@ -81,7 +77,7 @@ def start(recipe: TuneRecipe, settings: Settings, workspace: Workspace) -> Path:
         shutil.rmtree(made, ignore_errors=True)
         raise
     assert lock is not None  # nobody else knew of the folder
-    _launch(place, settings, workspace, lock)
+    jobs.launch(PROCESS, place, settings, workspace, lock)
     return place
 
 
@@ -93,18 +89,18 @@ def resume(name: str, settings: Settings, workspace: Workspace) -> Path:
         RunBusy: it is at work, or was resumed at the same moment elsewhere.
     """
     folder = find(name, workspace)
-    status = queue.status_of(folder)
+    status = jobs.status_of(folder)
     if status == "done":
         raise RunFinished(name=name)
-    lock = queue.take(folder / queue.LOCK, _patience(folder))
+    lock = jobs.take(folder / jobs.LOCK, _patience(folder))
     if lock is None:
         raise RunBusy(name=name)
     (folder / STOP).unlink(missing_ok=True)
-    queue.write_state(folder, status="queued", queued_at=time.time())
+    jobs.write_state(folder, status="queued", queued_at=time.time())
     if status == "interrupted":
         step = events_of(folder)[-1].get("step", 0) if events_of(folder) else 0
-        events.EventLog(folder / EVENTS).write("interrupted", step=step)
-    _launch(folder, settings, workspace, lock)
+        eventlog.EventLog(folder / EVENTS).write("interrupted", step=step)
+    jobs.launch(PROCESS, folder, settings, workspace, lock)
     return folder
 
 
@@ -115,7 +111,7 @@ def stop(name: str, workspace: Workspace) -> None:
         NoSuchRun.
     """
     folder = find(name, workspace)
-    if queue.status_of(folder) in ("queued", "running"):
+    if jobs.status_of(folder) in ("queued", "running"):
         (folder / STOP).touch()
 
 
@@ -125,7 +121,7 @@ def status(name: str, workspace: Workspace) -> str:
     Raises:
         NoSuchRun.
     """
-    return queue.status_of(find(name, workspace))
+    return jobs.status_of(find(name, workspace))
 
 
 def delete(name: str, workspace: Workspace) -> None:
@@ -136,7 +132,7 @@ def delete(name: str, workspace: Workspace) -> None:
         RunBusy: it is at work or waits; stop it first.
     """
     folder = find(name, workspace)
-    lock = queue.take(folder / queue.LOCK, _patience(folder))
+    lock = jobs.take(folder / jobs.LOCK, _patience(folder))
     if lock is None:
         raise RunBusy(name=name)
     try:
@@ -149,7 +145,7 @@ def delete(name: str, workspace: Workspace) -> None:
 
 def _patience(folder: Path) -> float:
     """Seconds to wait for a run's lock: one that has ended may still be putting its coat on."""
-    ended = queue.status_of(folder) in ("stopped", "failed", "done")
+    ended = jobs.status_of(folder) in ("stopped", "failed", "done")
     return LEAVING_SECONDS if ended else 0.5
 
 
@@ -167,7 +163,7 @@ def find(name: str, workspace: Workspace) -> Path:
 
 def events_of(folder: Path) -> list[dict[str, Any]]:
     """Every event that a run has written so far."""
-    return events.read(folder / EVENTS)[0]
+    return eventlog.read(folder / EVENTS)[0]
 
 
 def follow(
@@ -181,58 +177,4 @@ def follow(
     Raises:
         NoSuchRun.
     """
-    folder = find(name, workspace)
-    said: dict[str, Any] = {}
-    while True:
-        alive = queue.held(folder / queue.LOCK)
-        fresh, offset = events.read(folder / EVENTS, offset)
-        for said in fresh:
-            yield {**said, "offset": offset}
-        if not alive:
-            break
-        time.sleep(poll_seconds)
-    if folder.exists() and queue.status_of(folder) == "interrupted":
-        step = queue.read_state(folder).get("step", 0)
-        if said.get("event") not in events.ENDS:
-            yield {"event": "interrupted", "time": time.time(), "step": step, "offset": offset}
-
-
-def _launch(folder: Path, settings: Settings, workspace: Workspace, lock: int) -> None:
-    """Start the process and hand it the lock; from then on the lock lives and dies with it."""
-    log = (folder / LOG).open("ab")
-    try:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "workbench.tune.train", str(folder.absolute())],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            pass_fds=(lock,),
-            cwd=ROOT,
-            env=_environment(settings, workspace, lock),
-        )
-    finally:
-        log.close()
-        os.close(lock)
-    # a child that nobody waits for stays in the list of processes
-    threading.Thread(target=child.wait, daemon=True).start()
-
-
-def _environment(settings: Settings, workspace: Workspace, lock: int) -> dict[str, str]:
-    """The same settings as here; the token travels in the environment only."""
-    chosen = {
-        "TRILOGY_CACHE": str(settings.cache.absolute()),
-        "TRILOGY_WORKSPACE": str(workspace.root.absolute()),
-        "TRILOGY_TRUST_REMOTE_CODE": str(settings.trust_remote_code).lower(),
-        "TRILOGY_LOG_LEVEL": settings.log_level,
-        CALLER: os.environ.get(CALLER) or str(Path.cwd()),
-        queue.INHERITED: str(lock),
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
-    if settings.memory_gb is not None:
-        chosen["TRILOGY_MEMORY_GB"] = str(settings.memory_gb)
-    if settings.token:
-        chosen["TRILOGY_HUB_TOKEN"] = settings.token
-    asked = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-    return {**asked, **os.environ, **chosen}
+    return jobs.follow(find(name, workspace), offset, poll_seconds)

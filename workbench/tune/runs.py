@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench import jobs
 from workbench.errors import WorkbenchError
-from workbench.tune import job, queue
+from workbench.tune import job
 from workbench.tune.recipe import TuneRecipe
 from workbench.tune.watch import ADAPTER
 from workbench.workspace import Workspace
@@ -85,9 +86,9 @@ def one(name: str, workspace: Workspace) -> Run:
 
 def of_folder(folder: Path) -> Run:
     """The run in a folder, as far as its files can be read."""
-    status = queue.status_of(folder)
+    status = jobs.status_of(folder)
     said = happened(job.events_of(folder))
-    state = queue.read_state(folder)
+    state = jobs.read_state(folder)
     steps = _of(said, "step")
     evaluations = _of(said, "evaluation")
     learned = [made for made in evaluations if made["step"] and made.get("loss") is not None]

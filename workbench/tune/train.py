@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench import jobs
 from workbench.errors import (
     DiskFull,
     DoesNotFit,
@@ -30,21 +31,21 @@ from workbench.errors import (
     TrainingFailed,
     WorkbenchError,
 )
+from workbench.eventlog import EventLog
 from workbench.events import Progress
 from workbench.models.device import Precision, device, is_out_of_memory
 from workbench.models.estimate import available, config_of
 from workbench.models.fetch import fetch
 from workbench.models.loader import load
 from workbench.models.reference import ModelReference
+from workbench.models.templates import chat_template_for
 from workbench.settings import Settings
-from workbench.tune import checkpoints, job, plan, queue
+from workbench.tune import checkpoints, job, plan
 from workbench.tune.card import write_card
 from workbench.tune.encode import Encoded, Encoder, encode_rows, report
 from workbench.tune.estimate import fitting, precision_of
-from workbench.tune.events import EventLog
 from workbench.tune.recipe import TuneRecipe
 from workbench.tune.rows import Rows, load_rows
-from workbench.tune.templates import chat_template_for
 from workbench.tune.trainer import Lesson, Setup, free, make, never_packed
 from workbench.tune.watch import ADAPTER, CHECKPOINTS, Watch, callback
 from workbench.workspace import Workspace
@@ -76,7 +77,7 @@ class Prepared:
 
 def main(folder: Path) -> int:
     """What the process does: take the run's lock, hear signals, be nice, carry the run out."""
-    lock = queue.own(folder)
+    lock = jobs.own(folder)
     if lock is None:
         return 0  # another process has this run
     stop = threading.Event()
@@ -114,9 +115,9 @@ def run(folder: Path, settings: Settings, log: EventLog, stop: threading.Event) 
         WorkbenchError: whatever went wrong.
     """
     recipe = TuneRecipe.from_yaml((folder / job.RECIPE).read_text("utf-8"))
-    turn = queue.wait_for_turn(folder, stop, lambda ahead: log.write("queued", before=ahead))
+    turn = jobs.wait_for_turn(folder, stop, lambda ahead: log.write("queued", before=ahead))
     try:
-        queue.write_state(folder, status="running")
+        jobs.write_state(folder, status="running")
         for leftover in (folder, folder / CHECKPOINTS):
             checkpoints.clear_leftovers(leftover)
         prepared = _prepare(recipe, folder, settings, log, stop)
@@ -165,7 +166,7 @@ def _prepare(
         licence=rows.licence,
         template=template,
     )
-    queue.write_state(folder, begun=begun, steps=lesson.steps)
+    jobs.write_state(folder, begun=begun, steps=lesson.steps)
     return Prepared(
         recipe, folder, settings, log, stop, lesson, held, encoder.tokenizer,
         sorted(encoder.stops), precision_of(recipe), micro_batch, recompute,
@@ -189,7 +190,7 @@ def _encoded(
 
 def _check_same(folder: Path, recipe: TuneRecipe, begun: dict[str, str]) -> None:
     """What a run was begun with must still be there when there is something to go on from."""
-    before = queue.read_state(folder).get("begun")
+    before = jobs.read_state(folder).get("begun")
     found, _ = checkpoints.newest_verified(folder / CHECKPOINTS)
     if before is None or found is None:
         return
@@ -300,7 +301,7 @@ def _end(folder: Path, log: EventLog, event: str, **facts: Any) -> None:
     log.sync()
     (folder / job.STOP).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        queue.write_state(folder, status=event, step=facts.get("step", _reached(folder)))
+        jobs.write_state(folder, status=event, step=facts.get("step", _reached(folder)))
 
 
 def _watch_file(folder: Path, stop: threading.Event) -> None:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import BadTemplate, LossNotANumber, Stopped
+from workbench.eventlog import EventLog
 from workbench.events import Progress
 from workbench.language import register
 from workbench.tune import checkpoints, evaluation
 from workbench.tune.encode import Encoded
-from workbench.tune.events import EventLog
 from workbench.tune.recipe import TuneRecipe
 from workbench.tune.trainer import (
     ADAPTER_CONFIG,

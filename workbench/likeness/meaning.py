@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.likeness.duplicates import Texts
-from workbench.data.likeness.pairs import Pairs, across_rows, among_rows, firsts, no_pairs, pairs_of
-from workbench.data.likeness.shingles import as_array, distinct, normalize
 from workbench.errors import OutOfRange, Stopped
 from workbench.events import Progress
+from workbench.likeness.duplicates import Texts
+from workbench.likeness.pairs import Pairs, across_rows, among_rows, firsts, no_pairs, pairs_of
+from workbench.likeness.shingles import as_array, distinct, normalize
 
 Embed = Callable[[list[str]], np.ndarray]
 """Texts to vectors, shape [texts, dimensions]; the lengths of the vectors do not matter."""

@@ -55,8 +55,12 @@ PRESETS = {
 }
 
 
-def processors(options: SamplingOptions) -> Any:
-    """The chain for ``generate(do_sample=False)``: bend, cut, then draw."""
+def processors(options: SamplingOptions, rows: int | None = None) -> Any:
+    """The chain for ``generate(do_sample=False)``: bend, cut, then draw.
+
+    Args:
+        rows: of the batch; as many as there are samples when not told.
+    """
     from transformers import (
         LogitsProcessorList,
         MinPLogitsWarper,
@@ -79,7 +83,7 @@ def processors(options: SamplingOptions) -> Any:
         chain.append(TopPLogitsWarper(options.top_p))
     if options.min_p:
         chain.append(MinPLogitsWarper(options.min_p))
-    chain.append(seeded_draw(options.seed, options.samples))
+    chain.append(seeded_draw(options.seed, rows or options.samples))
     return chain
 
 

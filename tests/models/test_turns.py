@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from workbench.compare.turns import Turns
+from workbench.models.turns import Turns
 
 
 def run(turns: Turns, steps: dict[str, int], pause: float = 0.001) -> list[str]:

@@ -17,8 +17,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.likeness.candidates import Bands, bands_for, candidates
-from workbench.data.likeness.pairs import (
+from workbench.errors import OutOfRange
+from workbench.events import Progress
+from workbench.likeness.candidates import Bands, bands_for, candidates
+from workbench.likeness.pairs import (
     Pairs,
     across_rows,
     among_rows,
@@ -27,9 +29,7 @@ from workbench.data.likeness.pairs import (
     no_pairs,
     pairs_of,
 )
-from workbench.data.likeness.shingles import as_array, distinct, jaccard, lengths, normalize
-from workbench.errors import OutOfRange
-from workbench.events import Progress
+from workbench.likeness.shingles import as_array, distinct, jaccard, lengths, normalize
 
 __all__ = [
     "Pairs",

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from workbench.data.likeness import candidates as proposing
-from workbench.data.likeness.candidates import bands_for
-from workbench.data.likeness.duplicates import (
+from workbench.errors import BadShares, OutOfRange, Stopped
+from workbench.events import Progress
+from workbench.likeness import candidates as proposing
+from workbench.likeness.candidates import bands_for
+from workbench.likeness.duplicates import (
     GRAM_SIZES,
     Pairs,
     difference,
@@ -24,11 +26,9 @@ from workbench.data.likeness.duplicates import (
     near_between,
     normalize,
 )
-from workbench.data.likeness.groups import group_sizes, grouped, keep_one, split
-from workbench.data.likeness.pairs import pairs_of
-from workbench.data.likeness.shingles import grams, jaccard
-from workbench.errors import BadShares, OutOfRange, Stopped
-from workbench.events import Progress
+from workbench.likeness.groups import group_sizes, grouped, keep_one, split
+from workbench.likeness.pairs import pairs_of
+from workbench.likeness.shingles import grams, jaccard
 
 SENTENCES = [
     "今日落咁大雨，不如我哋留喺屋企煲個湯飲啦，你話好唔好呀？",

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.data.likeness.pairs import Pairs
 from workbench.errors import BadShares, OutOfRange
+from workbench.likeness.pairs import Pairs
 
 Rule = Literal["longest", "highest", "first", "source"]
 

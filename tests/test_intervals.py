@@ -8,7 +8,7 @@ import statistics
 
 import pytest
 
-from workbench.compare.interval import ENOUGH_DOCUMENTS, difference
+from workbench.intervals import ENOUGH_DOCUMENTS, difference
 
 
 def drawn(seed: int, documents: int, apart: float) -> tuple[list[float], list[float], list[int]]:

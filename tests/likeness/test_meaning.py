@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench.data.likeness import meaning as searching
-from workbench.data.likeness.embedders import LONGEST, excerpt, nano, sentence_transformer
-from workbench.data.likeness.meaning import (
+from workbench.errors import ModelNotFound, OutOfRange, PickleWeights, Stopped
+from workbench.events import Progress
+from workbench.likeness import meaning as searching
+from workbench.likeness.embedders import LONGEST, excerpt, nano, sentence_transformer
+from workbench.likeness.meaning import (
     embeddings,
     meaning,
     meaning_between,
@@ -20,9 +22,7 @@ from workbench.data.likeness.meaning import (
     similar_between,
     unit,
 )
-from workbench.data.likeness.pairs import Pairs
-from workbench.errors import ModelNotFound, OutOfRange, PickleWeights, Stopped
-from workbench.events import Progress
+from workbench.likeness.pairs import Pairs
 
 
 def drain(work: Generator[Progress, None, Any]) -> tuple[Any, list[Progress]]:

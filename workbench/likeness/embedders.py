@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.data.likeness.meaning import Embed
 from workbench.errors import LoadFailed, NeedsRemoteCode, PickleWeights, WorkbenchError
+from workbench.likeness.meaning import Embed
 
 LONGEST = 2000
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.md"]

@@ -2,18 +2,6 @@
 
     {"event": "step", "time": 1751000000.0, "step": 3, "loss": 2.1, ...}
 
-Events and their facts:
-
-    queued{before}             progress{stage, done, total, unit, model}
-    ready{rows, held_rows, tokens, learned_tokens, cut, masked, micro_batch, steps, versions,
-          base_fingerprint, dataset_sha256, ...}
-    resumed{step, damaged}     notice{key, facts}
-    step{step, loss, bits_per_character, learning_rate, grad_norm, tokens, tokens_per_second,
-         memory_bytes, seconds_left}
-    evaluation{step, loss, bits_per_character, forgetting}
-    sample{step, prompt, text, register}            saved{step}
-    stopped{step}   interrupted{step}   failed{error, facts, sentence}   done{step, adapter}
-
 A killed writer leaves half a line at most: the next one begins a new line, and readers pass
 over what is not JSON. This module does not know what the figures mean.
 """

@@ -1,9 +1,10 @@
-"""Who is at work, and who is next: locks that the system takes back when a process dies.
+"""Work in a process of its own: who is at work, who is next, how it is started and followed.
 
-Each run has ``.lock``, held by its process from before it is started until it is gone, however
-it goes; the workspace has ``runs/.training.lock``, held by the one run that trains. Locks are
-``flock``s, which belong to an open file: they cannot be left behind and need no process ids.
-This module does not know what a run does.
+The process belongs to no page and no server: it leads its own session, writes its events to a
+file and holds a lock for as long as it lives. Each run has ``.lock``, held by its process from
+before it is started until it is gone, however it goes; ``runs/.training.lock`` is held by the
+one run that trains. Locks are ``flock``s, which belong to an open file: they cannot be left
+behind and need no process ids. This module does not know what a run does.
 """
 
 from __future__ import annotations
@@ -11,20 +12,31 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench import eventlog
 from workbench.errors import Stopped
-from workbench.workspace import write_atomically
+from workbench.settings import Settings
+from workbench.workspace import Workspace, write_atomically
 
+ROOT = Path(__file__).resolve().parents[1]
 LOCK = ".lock"
+EVENTS = "events.jsonl"
+LOG = "log.txt"
+STOP = "stop"
+"""A file beside the events: whoever makes it asks the process to save and end."""
 TRAINING = ".training.lock"
 STATE = "state.json"
 INHERITED = "TRILOGY_RUN_LOCK"
 """The variable in which a process finds the number of the lock file it was handed."""
+CALLER = "TRILOGY_CALLER"
+"""The variable that holds the folder from which relative paths of models are meant."""
 POLL_SECONDS = 0.3
 PATIENCE_SECONDS = 2.0
 """How long a lock that a reader holds for a moment is waited for."""
@@ -136,3 +148,65 @@ def wait_for_turn(folder: Path, stop: threading.Event, say: Callable[[int], Any]
             say(told)
         if stop.wait(POLL_SECONDS):
             raise Stopped
+
+
+def launch(module: str, folder: Path, settings: Settings, workspace: Workspace, lock: int) -> None:
+    """Start ``python -m module FOLDER`` and hand it the lock, which lives and dies with it."""
+    log = (folder / LOG).open("ab")
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", module, str(folder.absolute())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(lock,),
+            cwd=ROOT,
+            env=_environment(settings, workspace, lock),
+        )
+    finally:
+        log.close()
+        os.close(lock)
+    # a child that nobody waits for stays in the list of processes
+    threading.Thread(target=child.wait, daemon=True).start()
+
+
+def _environment(settings: Settings, workspace: Workspace, lock: int) -> dict[str, str]:
+    """The same settings as here; the token travels in the environment only."""
+    chosen = {
+        "TRILOGY_CACHE": str(settings.cache.absolute()),
+        "TRILOGY_WORKSPACE": str(workspace.root.absolute()),
+        "TRILOGY_TRUST_REMOTE_CODE": str(settings.trust_remote_code).lower(),
+        "TRILOGY_LOG_LEVEL": settings.log_level,
+        CALLER: os.environ.get(CALLER) or str(Path.cwd()),
+        INHERITED: str(lock),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    if settings.memory_gb is not None:
+        chosen["TRILOGY_MEMORY_GB"] = str(settings.memory_gb)
+    if settings.token:
+        chosen["TRILOGY_HUB_TOKEN"] = settings.token
+    asked = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    return {**asked, **os.environ, **chosen}
+
+
+def follow(folder: Path, offset: int = 0, poll_seconds: float = 0.2) -> Iterator[dict[str, Any]]:
+    """The events of a run from a byte offset on, as they come, until its process is gone.
+
+    Each event carries ``offset``, from which a later call goes on. A process that died without
+    a word is followed by an ``interrupted`` event of our own.
+    """
+    said: dict[str, Any] = {}
+    while True:
+        alive = held(folder / LOCK)
+        fresh, offset = eventlog.read(folder / EVENTS, offset)
+        for said in fresh:
+            yield {**said, "offset": offset}
+        if not alive:
+            break
+        time.sleep(poll_seconds)
+    if folder.exists() and status_of(folder) == "interrupted":
+        step = read_state(folder).get("step", 0)
+        if said.get("event") not in eventlog.ENDS:
+            yield {"event": "interrupted", "time": time.time(), "step": step, "offset": offset}

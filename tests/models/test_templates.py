@@ -10,7 +10,7 @@ import pytest
 from tests import tiny
 from workbench.errors import BadRecipeField, BadTemplate
 from workbench.models.loader import LoadedModel
-from workbench.tune.templates import (
+from workbench.models.templates import (
     CHATML,
     GEMMA,
     PLAIN,

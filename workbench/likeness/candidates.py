@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from workbench.data.likeness.shingles import (
+from workbench.errors import Stopped
+from workbench.events import Progress
+from workbench.likeness.shingles import (
     MULTIPLIER,
     batches,
     grams,
@@ -24,8 +26,6 @@ from workbench.data.likeness.shingles import (
     sorted_set,
     stirred,
 )
-from workbench.errors import Stopped
-from workbench.events import Progress
 
 SEED = 42
 MOST_PERMUTATIONS = 192

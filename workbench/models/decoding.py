@@ -1,0 +1,203 @@
+"""A loaded model writes: a batch of rows, token by token, stoppable, timed by its own work.
+
+Knows tokens, sampling and turns. Does not know what the rows are for: continuations, chat,
+answers to probes and generated data all come through here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workbench.errors import ContextTooLong
+from workbench.models.loader import LoadedModel
+from workbench.models.sampling import SamplingOptions, processors
+from workbench.models.turns import Turns
+
+
+class Stoppable(Protocol):
+    """A ``threading.Event``, or anything else that can say that it is over."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Either:
+    """Stopped by the person, or left by the page."""
+
+    first: Stoppable
+    second: Stoppable
+
+    def is_set(self) -> bool:
+        return self.first.is_set() or self.second.is_set()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row of a batch became."""
+
+    text: str
+    tokens: int
+    ended: bool
+    """The model ended it; False when it ran out of tokens or was stopped."""
+
+
+def decode(
+    loaded: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    options: SamplingOptions,
+    stop: Stoppable,
+    said: Callable[[int, str], Any] = lambda _row, _text: None,
+    turns: Turns | None = None,
+    stops: Sequence[int] = (),
+    **more: Any,
+) -> tuple[list[Row], float]:
+    """Write one row for each prompt, all in one batch; whoever calls holds the model's lock.
+
+    Args:
+        prompts: token ids of each row, none empty; padded on the left here.
+        said: called with a row's number and its whole text so far whenever it has grown.
+        turns: step aside after every token for others in this line.
+        stops: tokens that end a row, besides the model's own.
+        more: goes to ``generate`` as it is, ``adapter_names`` for one.
+
+    Returns:
+        The rows; seconds at work, the turns of others left out.
+    """
+    import torch
+    from transformers import StoppingCriteriaList
+
+    ends = [*ends_of(loaded), *stops]
+    streamer = Streamer(loaded.tokenizer, len(prompts), ends, said)
+    clock = Clock(turns, stop)
+    ids, mask = padded_left(prompts, pad_of(loaded), loaded.device)
+    with torch.inference_mode():
+        loaded.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=options.max_new_tokens,
+            logits_processor=processors(options, len(prompts)),
+            stopping_criteria=StoppingCriteriaList([clock]),
+            streamer=streamer,
+            pad_token_id=pad_of(loaded),
+            eos_token_id=ends or None,
+            **plain_generation(),
+            **more,
+        )
+    rows = [
+        Row(streamer.text(row), len(streamer.tokens[row]), streamer.ended[row])
+        for row in range(len(prompts))
+    ]
+    return rows, clock.seconds()
+
+
+def ends_of(loaded: LoadedModel) -> list[int]:
+    """The tokens at which the model itself ends a text."""
+    ends = loaded.model.generation_config.eos_token_id or loaded.tokenizer.eos_token_id
+    if ends is None:
+        return []
+    return list(ends) if isinstance(ends, (list, tuple)) else [int(ends)]
+
+
+def pad_of(loaded: LoadedModel) -> int:
+    """The token that fills a batch; it is masked, so that any will do."""
+    pad, eos = loaded.tokenizer.pad_token_id, loaded.tokenizer.eos_token_id
+    return int(pad if pad is not None else eos or 0)
+
+
+def padded_left(prompts: Sequence[Sequence[int]], pad: int, where: Any) -> tuple[Any, Any]:
+    """Rows of different lengths as one batch. Token ids and mask, int64 [rows, longest]."""
+    import torch
+
+    longest = max(map(len, prompts))
+    ids = [[pad] * (longest - len(row)) + list(row) for row in prompts]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in prompts]
+    return torch.tensor(ids, device=where), torch.tensor(mask, device=where)
+
+
+def plain_generation() -> dict[str, Any]:
+    """Switch off whatever sampling the model's own generation_config.json asks for."""
+    return {
+        "temperature": None,
+        "top_k": None,
+        "top_p": None,
+        "min_p": None,
+        "repetition_penalty": 1.0,
+        "num_beams": 1,
+    }
+
+
+def encode(loaded: LoadedModel, prompt: str, new_tokens: int) -> list[int]:
+    """The prompt as the tokenizer wants it.
+
+    Raises:
+        ContextTooLong: prompt and new tokens together are more than the model allows.
+    """
+    ids: list[int] = loaded.tokenizer(prompt)["input_ids"]
+    if not ids and loaded.prefix_token is not None:
+        ids = [loaded.prefix_token]
+    limit = loaded.context_limit
+    if limit is not None and len(ids) + new_tokens > limit:
+        raise ContextTooLong(
+            context=len(ids) + new_tokens, model=loaded.reference.label, limit=limit
+        )
+    return list(ids)
+
+
+class Streamer:
+    """Collects tokens of all rows and says each row's text when it has grown."""
+
+    def __init__(
+        self, tokenizer: Any, rows: int, stops: Sequence[int], said: Callable[[int, str], Any]
+    ) -> None:
+        self.tokens: list[list[int]] = [[] for _ in range(rows)]
+        self.ended = [False for _ in range(rows)]
+        self._tokenizer, self._said = tokenizer, said
+        self._special = {*stops, *tokenizer.all_special_ids}
+        self._is_prompt = True
+
+    def put(self, value: Any) -> None:
+        """``generate`` hands over the prompt first, then one token a row."""
+        if self._is_prompt:
+            self._is_prompt = False
+            return
+        for row, token in enumerate(value.reshape(-1).tolist()):
+            if self.ended[row]:
+                continue
+            self.ended[row] = token in self._special
+            if not self.ended[row]:
+                self.tokens[row].append(token)
+                self._said(row, self.text(row))
+
+    def end(self) -> None:
+        """``generate`` is done; a row that used up its tokens has ended too."""
+
+    def text(self, row: int) -> str:
+        """A character whose bytes have not all come yet is held back."""
+        text: str = self._tokenizer.decode(self.tokens[row], clean_up_tokenization_spaces=False)
+        return text.rstrip("\ufffd")
+
+
+class Clock:
+    """A stopping criterion that lets the other models have their turn, and keeps time."""
+
+    def __init__(self, turns: Turns | None, stop: Stoppable) -> None:
+        self._turns, self._stop = turns, stop
+        self._worked = 0.0
+        self._since = time.perf_counter()
+
+    def __call__(self, input_ids: Any, _scores: Any, **_options: Any) -> Any:
+        import torch
+
+        self._worked += time.perf_counter() - self._since
+        if self._turns is not None:
+            self._turns.step()
+        self._since = time.perf_counter()
+        stop = self._stop.is_set()
+        return torch.full((input_ids.shape[0],), stop, device=input_ids.device)
+
+    def seconds(self) -> float:
+        return self._worked + time.perf_counter() - self._since
