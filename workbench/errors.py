@@ -67,6 +67,18 @@
     │   │   ├── RunBusy
     │   │   ├── RunFinished
     │   │   └── RunChanged
+    │   ├── CharacterError
+    │   │   ├── NoCharacterName
+    │   │   ├── LongField
+    │   │   ├── ManyEntries
+    │   │   ├── BadRole
+    │   │   ├── NoCard
+    │   │   ├── NotACard
+    │   │   ├── BrokenCard
+    │   │   ├── CardTooLarge
+    │   │   ├── NoSuchCharacter
+    │   │   ├── CharacterExists
+    │   │   └── NoScript
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -449,6 +461,57 @@ class RunFinished(TuneError):
 
 class RunChanged(TuneError):
     template = "{name} cannot go on: {what} is not what it was begun with. Start a new run."
+
+
+class CharacterError(RequestError):
+    pass
+
+
+class NoCharacterName(CharacterError):
+    template = "A character needs a name. Write one of at most {limit} characters."
+
+
+class LongField(CharacterError):
+    template = "{field} has {length} characters; a character may have at most {limit} there."
+
+
+class ManyEntries(CharacterError):
+    template = "The lorebook has {count} entries; at most {limit} are read."
+
+
+class BadRole(CharacterError):
+    template = "“{role}” is not a role: a message is from system, user or assistant."
+
+
+class NoCard(CharacterError):
+    template = (
+        "{name} is a picture without a character in it. Choose the file as it was downloaded: "
+        "a screenshot or a smaller copy loses the card."
+    )
+
+
+class NotACard(CharacterError):
+    template = "{name} is not a character card: it must be PNG, JSON, YAML or CHARX with a name."
+
+
+class BrokenCard(CharacterError):
+    template = "The card in {name} cannot be read: {reason}. Download it again."
+
+
+class CardTooLarge(CharacterError):
+    template = "{name} is too large: a card may have at most {limit}."
+
+
+class NoSuchCharacter(CharacterError):
+    template = "There is no character called {name}. It may have been deleted."
+
+
+class CharacterExists(CharacterError):
+    template = "There is already a character called {name}. Choose another name."
+
+
+class NoScript(CharacterError):
+    template = "{name} is not a script that can be followed: {reason}."
 
 
 class ModelError(RequestError):

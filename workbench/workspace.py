@@ -73,3 +73,8 @@ class Workspace:
 
     def run(self, name: str) -> Path:
         return self.runs / check_name(name)
+
+    @property
+    def characters(self) -> Path:
+        """The folder of character cards, one file each."""
+        return self.root / "characters"
