@@ -15,11 +15,14 @@ from PIL import Image, ImageDraw
 
 from workbench.chat.character import Character
 from workbench.chat.png import SIGNATURE
-from workbench.errors import BrokenCard
+from workbench.errors import BrokenCard, CardTooLarge
+from workbench.events import readable
 
 MOST_PIXELS = 40_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-THUMB = 192
+LARGEST = 10_000_000
+"""Bytes of a picture that somebody gives to a character."""
+THUMB = 256
 
 
 def as_png(character: Character) -> bytes:
@@ -38,14 +41,31 @@ def as_png(character: Character) -> bytes:
     return _saved(opened.convert("RGBA"), "PNG")
 
 
-def thumbnail(character: Character, side: int = THUMB) -> str:
-    """A small copy as a ``data:`` address; a drawn one if there is none that can be read."""
-    picture = _opened(character.picture) if character.picture else None
+def thumbnail(raw: bytes, name: str, side: int = THUMB) -> str:
+    """A small copy of a picture as a ``data:`` address.
+
+    Args:
+        raw: the file of the picture; if it cannot be read, one is drawn for the name.
+    """
+    picture = _opened(raw) if raw else None
     if picture is None:
-        picture = Image.open(io.BytesIO(drawn(character.name)))
+        picture = Image.open(io.BytesIO(drawn(name)))
     small = picture.convert("RGB")
     small.thumbnail((side, side * 2))
     return "data:image/jpeg;base64," + base64.b64encode(_saved(small, "JPEG")).decode()
+
+
+def check_picture(raw: bytes, name: str) -> bytes:
+    """The same bytes, if they are a picture that can be read.
+
+    Raises:
+        CardTooLarge, BrokenCard.
+    """
+    if len(raw) > LARGEST:
+        raise CardTooLarge(name=name, limit=readable(LARGEST))
+    if _opened(raw) is None:
+        raise BrokenCard(name=name, reason="its picture cannot be read")
+    return raw
 
 
 def drawn(name: str, side: int = 256) -> bytes:
