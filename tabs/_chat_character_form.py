@@ -40,7 +40,7 @@ def build_fields() -> list[Any]:
     with gr.Accordion(label("character.rare"), open=False):
         for name in RARE:
             made[name] = _field(name)
-    picture = gr.File(label=label("character.picture"), height=110, elem_id="character-picture")
+    picture = gr.File(label=label("character.picture"), height=140, elem_id="character-picture")
     return [*(made[name] for name in PLAIN), picture]
 
 
