@@ -32,8 +32,8 @@ def build(settings: Settings) -> gr.Blocks:
                 greetings += data.build(house, language)
             with gr.Tab(label("tune.name"), id="tune") as tuning:
                 greetings += tune.build(house, language, tuning)
-            with gr.Tab(label("chat.name"), id="chat"):
-                chat.build()
+            with gr.Tab(label("chat.name"), id="chat") as talking:
+                greetings += chat.build(house, language, talking)
         # Gradio picks the labels' language by itself; the server is told here.
         told = page.load(None, None, language, js="() => window.trilogyLanguage", **QUICK)
         for handler, inputs, outputs in greetings:

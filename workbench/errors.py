@@ -67,6 +67,14 @@
     │   │   ├── RunBusy
     │   │   ├── RunFinished
     │   │   └── RunChanged
+    │   ├── ChatError
+    │   │   ├── NothingSaid
+    │   │   ├── MessageTooLong
+    │   │   ├── TooManyVoices
+    │   │   ├── NoSuchConversation
+    │   │   ├── NoSuchTurn
+    │   │   ├── NothingToTakeBack
+    │   │   └── BadVote
     │   ├── CharacterError
     │   │   ├── NoCharacterName
     │   │   ├── LongField
@@ -461,6 +469,41 @@ class RunFinished(TuneError):
 
 class RunChanged(TuneError):
     template = "{name} cannot go on: {what} is not what it was begun with. Start a new run."
+
+
+class ChatError(RequestError):
+    pass
+
+
+class NothingSaid(ChatError):
+    template = "There is nothing to answer yet. Write a message first."
+
+
+class MessageTooLong(ChatError):
+    template = (
+        "With what must stay before it, this message has {tokens} tokens; {model} can read "
+        "{limit} here. Shorten it, or raise the context."
+    )
+
+
+class TooManyVoices(ChatError):
+    template = "{count} models are chosen; at most {most} answer at a time."
+
+
+class NoSuchConversation(ChatError):
+    template = "There is no conversation called {name}. It may have been deleted."
+
+
+class NoSuchTurn(ChatError):
+    template = "This conversation has no turn number {number}."
+
+
+class NothingToTakeBack(ChatError):
+    template = "Nothing has been said yet that could be taken back or asked again."
+
+
+class BadVote(ChatError):
+    template = "This vote cannot be counted: {reason}."
 
 
 class CharacterError(RequestError):

@@ -78,3 +78,11 @@ class Workspace:
     def characters(self) -> Path:
         """The folder of character cards, one file each."""
         return self.root / "characters"
+
+    @property
+    def conversations(self) -> Path:
+        """The folder of conversations, one JSON file each."""
+        return self.root / "conversations"
+
+    def conversation(self, name: str) -> Path:
+        return self.conversations / f"{check_name(name)}.json"
