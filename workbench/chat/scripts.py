@@ -17,14 +17,15 @@ from workbench.chat.character import Character
 from workbench.chat.frame import opening
 from workbench.chat.messages import Message
 from workbench.errors import NoScript
+from workbench.events import Progress
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "chat" / "scripts"
 MOST_TURNS = 100
 LONGEST_TURN = 4_000
 
 Talk = tuple[Message, ...]
-Speak = Callable[[Sequence[Talk]], Sequence[str]]
-"""The conversation of every voice so far, the user's turn last; returns every answer."""
+Speak = Callable[[Sequence[Talk]], Generator[Progress, None, Sequence[str]]]
+"""The conversation of every voice so far, the user's turn last; every answer is returned."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Said:
 
 def follow(
     script: Script, character: Character | None, voices: int, speak: Speak
-) -> Generator[Said, None, tuple[Talk, ...]]:
+) -> Generator[Progress | Said, None, tuple[Talk, ...]]:
     """Say every turn to every voice; each voice goes on with its own answers.
 
     Returns:
@@ -74,7 +75,7 @@ def follow(
     talks: list[Talk] = [head] * voices
     for at, turn in enumerate(script.turns, 1):
         talks = [(*talk, Message("user", turn)) for talk in talks]
-        answers = tuple(speak(talks))
+        answers = tuple((yield from speak(talks)))
         talks = [
             (*talk, Message("assistant", answer))
             for talk, answer in zip(talks, answers, strict=True)
