@@ -80,9 +80,12 @@ def write_card(character: Character, form: Form) -> bytes:
     if form.startswith("json"):
         return _json(character, _spec(form), indent=2)
     picture = png.parse(as_png(character), character.name)
-    there = [spec for spec, keyword in CHUNKS.items() if picture.find(keyword)]
+    there = {spec for spec, keyword in CHUNKS.items() if picture.find(keyword)}
+    wanted = {"v2"} if form == "png-v2" else {"v3"}
+    if not there:
+        wanted.add("v2")  # programs that know only this one read the card too
     for spec in ("v2", "v3"):
-        if spec == "v2" or form == "png-v3" or spec in there:
+        if spec in wanted | there:
             picture = _with(picture, CHUNKS[spec], _json(character, spec), character.name)
     return picture.raw
 

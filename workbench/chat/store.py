@@ -133,11 +133,12 @@ def file_name(text: str) -> str:
 def _files(workspace: Workspace) -> list[Path]:
     if not workspace.characters.is_dir():
         return []
-    return sorted(
+    found = (
         path
         for path in workspace.characters.iterdir()
         if path.suffix in ENDINGS and not path.name.startswith(".") and path.is_file()
     )
+    return sorted(found, key=lambda path: (path.stem, path.suffix))
 
 
 def _find(name: str, workspace: Workspace) -> Path:

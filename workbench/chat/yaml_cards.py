@@ -7,6 +7,7 @@ which the program ignores. Knows neither pictures nor the workspace.
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import yaml
@@ -22,6 +23,8 @@ WHOLE = "card"
 KEPT = "oobabooga"
 """Where in ``extensions`` the other keys of a YAML card are kept."""
 
+ODD_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML without dates: what looks like one is a text."""
@@ -34,11 +37,15 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML as people write it: long texts line by line."""
+    """YAML as people write it: long texts line by line, and no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
+    # PyYAML folds odd line breaks in its plainer styles, and reads a space back.
+    style = '"' if ODD_BREAKS.search(text) else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
