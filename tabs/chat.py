@@ -11,6 +11,7 @@ import gradio as gr
 
 from tabs._chat_characters import build_characters
 from tabs._chat_panel import Panel
+from tabs._chat_score import build_score
 from tabs._chat_talk import wire_talk
 from tabs._shared import House
 from tabs._words import label
@@ -25,4 +26,6 @@ def build(house: House, language: gr.Textbox, tab: gr.Tab) -> list[tuple[Any, ..
             panel = Panel()
         with gr.Tab(label("chat.tab_characters"), id="characters"):
             characters = build_characters(house, language, tab)
-    return wire_talk(house, language, tab, panel, characters)
+        with gr.Tab(label("score.tab"), id="score"):
+            build_score(house, language, panel, characters)
+    return [characters.greet, *wire_talk(house, language, tab, panel, characters)]

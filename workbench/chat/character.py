@@ -40,7 +40,7 @@ class Entry:
     position: Where = "after"
     """Before or after the description of the character."""
     name: str = ""
-    raw: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The entry as it came."""
 
     @property
@@ -60,7 +60,7 @@ class Lorebook:
     token_budget: int | None = None
     recursive: bool = False
     """What fires may make others fire."""
-    raw: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The book as it came."""
 
 
@@ -95,7 +95,7 @@ class Character:
     extensions: Mapping[str, Any] = field(default_factory=dict, hash=False)
     picture: bytes = field(default=b"", repr=False)
     """The file of the picture as it came; a PNG with all its chunks."""
-    documents: Mapping[str, bytes] = field(default_factory=dict, hash=False, repr=False)
+    documents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     """What the card said, byte for byte: by ``chara``, ``ccv3``, ``json`` or ``yaml``."""
 
     def __post_init__(self) -> None:

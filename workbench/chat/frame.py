@@ -17,7 +17,7 @@ from workbench.chat.macros import expand
 from workbench.chat.messages import Message
 
 __all__ = ["Fired", "Frame", "frame", "opening"]
-USER = "你"
+USER = "User"
 """Who the visitor is when they give no name."""
 
 
