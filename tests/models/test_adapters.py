@@ -149,17 +149,18 @@ def test_many_adapters_the_one_that_spoke_longest_ago_goes(
     assert base.memory_bytes == empty
 
 
-def for_another_base(folder: Path, **changes: Any) -> Path:
+def for_another_base(folder: Path, targets: Any = ("q_proj", "down_proj"), **changes: Any) -> Path:
     tokenizer = tiny.characters()
     other = tiny.save(folder / "base", tiny.network(tokenizer, **changes), tokenizer)
-    return tiny.save_adapter(folder / "adapter", other)
+    return tiny.save_adapter(folder / "adapter", other, target_modules=targets)
 
 
 @pytest.mark.parametrize(
     "other",
     [
         {"hidden_size": 64}, {"num_hidden_layers": 3}, {"num_hidden_layers": 1},
-        {"kind": "GPT2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+        {"kind": "GPT2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+         "targets": "all-linear"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("beside_another", [False, True])
