@@ -48,7 +48,8 @@ class Panel:
     """The widgets of a conversation."""
 
     def __init__(self) -> None:
-        self.talk = gr.State(Conversation)
+        self.talk: gr.State = gr.State(None)
+        """A ``Conversation``; None before anything was said."""
         self.editing = gr.State(False)
         with gr.Row():
             self.voices = gr.Dropdown(

@@ -132,9 +132,10 @@ def _wire_asking(house: House, language: gr.Textbox, panel: Panel, characters: C
 
     def handler(plan_of: Callable[[_Wish], _Plan]) -> Callable[..., Iterator[Any]]:
         def run(
-            request: gr.Request, language: str, talk: Conversation, words: str, editing: bool,
-            whom: str, key: str, *values: Any,
+            request: gr.Request, language: str, talk: Conversation | None, words: str,
+            editing: bool, whom: str, key: str, *values: Any,
         ) -> Iterator[Any]:  # fmt: skip
+            talk = talk or Conversation()
             try:
                 new = chosen_of(house, values)
                 character = characters.find(request, key)
@@ -260,19 +261,19 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
         return shown(language, Conversation(character=name, greeting=greeting, user=talk.user))
 
     def moved(step: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
-        def run(request: gr.Request, language: str, talk: Conversation, key: str) -> Any:
+        def run(request: gr.Request, language: str, talk: Conversation | None, key: str) -> Any:
             try:
-                return step(request, language, talk, key)
+                return step(request, language, talk or Conversation(), key)
             except Exception as error:
                 return only_said(failed(language, error))
 
         return run
 
     def open_branch(
-        request: gr.Request, language: str, talk: Conversation, number: int | None
+        request: gr.Request, language: str, talk: Conversation | None, number: int | None
     ) -> tuple[Any, ...]:
         try:
-            if number is None or number == talk.tip:
+            if talk is None or number is None or number == talk.tip:
                 return only_said("")
             opened = talk.open_branch(int(number))
             shelf.save(opened, house.workspace(request))

@@ -186,9 +186,9 @@ def _load(loaded: LoadedModel, folder: Path, name: str, reference: ModelReferenc
             found = loaded.adapted.load_adapter(
                 folder, adapter_name=name, is_trainable=False, torch_device=loaded.device
             )
-        lacking = [*found.missing_keys, *found.unexpected_keys]
-        if lacking:
-            raise ValueError(f"{len(lacking)} of its layers are not layers of this base")
+        stored, made = _stored_weights(folder), len(_weights(loaded.adapted, name))
+        if found.missing_keys or found.unexpected_keys or stored != made:
+            raise ValueError(f"it has {stored} weights where this base would have {made}")
     except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         _take_off(loaded, name)
         reason = (str(error).strip().splitlines() or ["it cannot be read"])[0][:160]
@@ -239,9 +239,17 @@ def _scale(layers: list[Any], strengths: Mapping[str, float]) -> None:
             layer.set_scale(name, strength)
 
 
+def _weights(adapted: Any, name: str) -> list[Any]:
+    return [weight for path, weight in adapted.named_parameters() if name in path.split(".")]
+
+
+def _stored_weights(folder: Path) -> int:
+    """How many tensors are in the adapter's file."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        return len(list(file.keys()))
+
+
 def _bytes(adapted: Any, name: str) -> int:
-    return sum(
-        weight.numel() * weight.element_size()
-        for path, weight in adapted.named_parameters()
-        if f".{name}." in path
-    )
+    return sum(weight.numel() * weight.element_size() for weight in _weights(adapted, name))
