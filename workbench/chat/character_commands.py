@@ -45,8 +45,10 @@ def show_list(options: argparse.Namespace, settings: Settings) -> int:
     from workbench.chat.shipped import ORDER, shipped
     from workbench.chat.store import listed
 
-    ours = [{"name": key, "character": one.name} for key, one in zip(ORDER, shipped(), strict=True)]
-    own = [
+    ours: list[dict[str, Any]] = [
+        {"name": key, "character": one.name} for key, one in zip(ORDER, shipped(), strict=True)
+    ]
+    own: list[dict[str, Any]] = [
         {"name": one.name, "character": one.character.name if one.character else None,
          "error": str(one.error) if one.error else None}
         for one in listed(Workspace(settings.workspace))
