@@ -188,9 +188,14 @@ def _build_form(
 
     def keep(request: gr.Request, language: str, key: str, *values: Any) -> tuple[Any, ...]:
         try:
-            character = character_of(values, find(house, request, key))
+            before = find(house, request, key)
+            character = character_of(values, before)
+            workspace = house.workspace(request)
             own = key.removeprefix(OWN) if key.startswith(OWN) else ""
-            name = store.save(character, house.workspace(request), own, replace=bool(own))
+            name = store.save(character, workspace, own, replace=bool(own))
+            if own and before and before.name != character.name:
+                new = store.free_name(character.name, workspace)
+                name = store.rename(own, new, workspace)
         except Exception as error:
             return failed(language, error), *[gr.skip()] * 4
         text = notice("good", say(language, "character.saved", name=character.name))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Literal
 
 from workbench.chat.character import Character, Entry, Lorebook
@@ -280,6 +279,3 @@ def _too_deep(document: Any) -> bool:
         if not level:
             return False
     return True
-
-
-assert set(KEYS) | {"picture", "documents"} == {one.name for one in fields(Character)}
