@@ -37,7 +37,8 @@ def borders(lengths: Sequence[int]) -> dict[str, Any]:
 def use(model: Any) -> bool:
     """Let a model on a GPU attend by borders; False, and nothing changed, where it cannot.
 
-    Not for models with capped attention scores or wide heads, which this kernel does not know.
+    Not for models with capped attention scores or wide heads, which this kernel does not know,
+    nor in float32, which it would round.
     """
     import torch
     from transformers import AttentionInterface, AttentionMaskInterface
@@ -48,7 +49,7 @@ def use(model: Any) -> bool:
     width = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else 0)
     plain = getattr(text, "attn_logit_softcapping", None) is None
     known = model.config._attn_implementation == "sdpa" and plain and 0 < width <= WIDEST_HEAD
-    if not known or model.device.type != "cuda":
+    if not known or model.device.type != "cuda" or model.dtype == torch.float32:
         return False
     if torch.cuda.get_device_capability(model.device) < AMPERE:
         return False
@@ -106,8 +107,7 @@ def _attend(
     from torch.nn.attention.varlen import varlen_attn
 
     window = more.get("sliding_window") or getattr(module, "sliding_window", None)
-    half = torch.bfloat16 if query.dtype == torch.float32 else query.dtype
-    rows = [part[0].transpose(0, 1).to(half) for part in (query, key, value)]
+    rows = [part[0].transpose(0, 1).to(value.dtype) for part in (query, key, value)]
     if rows[0].shape[1] != rows[1].shape[1]:
         shared = rows[0].shape[1] // rows[1].shape[1]
         rows[1:] = [part.repeat_interleave(shared, dim=1) for part in rows[1:]]
@@ -115,4 +115,4 @@ def _attend(
         *rows, ends, ends, more[LONGEST], more[LONGEST],
         scale=more.get("scaling"), window_size=(window - 1 if window else -1, 0),
     )  # fmt: skip
-    return found.to(query.dtype)[None], None
+    return found[None], None
