@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from tabs import chat, compare, data, prompts, tune
 from tabs._frame import FAVICON, EarlyHead, header, theme
+from tabs._rules import enforce
 from tabs._shared import QUICK, House
 from tabs._words import LANGUAGES, label, say, translations
 from workbench import logs
@@ -39,6 +40,7 @@ def build(settings: Settings) -> gr.Blocks:
         for handler, inputs, outputs in greetings:
             told.then(handler, inputs, outputs, **QUICK)
         page.unload(house.leave)
+    enforce(page, house)
     return page
 
 

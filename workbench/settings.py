@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from workbench.errors import BadSettings
+from workbench.rights import Limits
 
 
 def default_cache() -> Path:
@@ -59,7 +60,20 @@ class Settings(BaseSettings):
         description="access token for gated models on the Hub",
     )
     allowed_models: list[str] = Field(
-        [], description="on a public Space: models that visitors may load besides the bundled"
+        [], description="models that guests may load besides the bundled"
+    )
+    share: bool = Field(
+        False, description="let others in: print a link for guests and one for the owner"
+    )
+    tunnel: bool = Field(
+        True, description="with --share, also ask Gradio for a public address (--no-tunnel: do not)"
+    )
+    demo: str = Field("", description="tabs to show, with commas: compare,chat (default: all)")
+    guest_requests: int = Field(200, ge=0, description="what one guest may ask for in an hour")
+    guest_tokens: int = Field(40_000, ge=0, description="tokens one guest may have in an hour")
+    guest_seconds: float = Field(900, ge=0, description="seconds of computing a guest may use")
+    guest_shares: float = Field(
+        20, ge=0, description="so many guests' quotas are what all guests may use together"
     )
     trust_remote_code: bool = Field(
         False, description="let model repositories run their own code (dangerous)"
@@ -78,6 +92,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = Path(os.environ.get("TRILOGY_CONFIG", "trilogy.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @property
+    def limits(self) -> Limits:
+        """What guests may use."""
+        return Limits(self.guest_requests, self.guest_tokens, self.guest_seconds, self.guest_shares)
 
     @property
     def max_data_bytes(self) -> int:
