@@ -82,6 +82,8 @@ class House:
     stops: Stops = field(default_factory=Stops)
     shelf: Shelf = field(default_factory=Shelf)
     quotas: Quotas = field(default_factory=Quotas)
+    addresses: list[str] = field(default_factory=list)
+    """Where the page is served, the most public last; known once it is."""
     keys: Keys = field(default_factory=lambda: Keys(secrets.token_bytes(32)))
 
     @classmethod
