@@ -16,7 +16,8 @@ import gradio as gr
 from tabs._compare_history import build_history
 from tabs._compare_views import heatmap_view, perplexity_view, writing_view
 from tabs._models import as_precision, build_models, in_memory
-from tabs._shared import COMPUTE, QUICK, House, failed, guarded, notice, on_space, progress
+from tabs._rules import rule, rule_of
+from tabs._shared import COMPUTE, QUICK, House, failed, guarded, notice, progress
 from tabs._words import label, say
 from workbench.compare.continuation import (
     ContinuationRequest,
@@ -109,12 +110,14 @@ def _perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
     moving = gr.HTML(elem_id="ppl-progress")
     results = gr.HTML(label("ppl.empty"), elem_id="ppl-results", elem_classes="tri-results")
 
+    @rule("look")
     def show_source(kind: str) -> list[Any]:
         return [gr.update(visible=kind == each) for each in ("sample", "paste", "file", "hub")]
 
     source.change(show_source, source, [named, pasted, file_row, hub_row], **QUICK)
 
     @guarded(_keeping_the_rest)
+    @rule("compare")
     def compare(
         language: str, names: list[str], precision: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
@@ -176,8 +179,7 @@ def _text(
     source = HubColumn(
         dataset.strip(), config.strip() or None, split.strip(), hub_column.strip(), int(rows or 0)
     )
-    # on a public Space the owner's token must not open the owner's private datasets
-    return from_hub(source, limit, None if on_space() else house.settings.token)
+    return from_hub(source, limit, house.settings_for().token)
 
 
 def _whole(value: float | None) -> int | None:
@@ -196,9 +198,11 @@ def _wire(
 ) -> None:
     """A run button whose handler gets the request last, and its Stop."""
 
+    @rule(rule_of(handler))
     def started(request: gr.Request, *values: Any) -> Iterator[Any]:
         yield from handler(*values, request)
 
+    @rule("look")
     def stopped(request: gr.Request) -> None:
         house.stops.stop(request, work)
 
@@ -243,6 +247,7 @@ def _continuations(house: House, chosen: list[Any], shown: list[Any]) -> None:
     results = gr.HTML(label("write.empty"), elem_id="write-results", elem_classes="tri-results")
     dials = [temperature, top_k, top_p, min_p, penalty]
 
+    @rule("look")
     def choose(name: str) -> list[float]:
         options = PRESETS[name]
         return [
@@ -256,6 +261,7 @@ def _continuations(house: House, chosen: list[Any], shown: list[Any]) -> None:
     preset.change(choose, preset, dials, **QUICK)
 
     @guarded(_keeping_the_rest)
+    @rule("compare")
     def write(
         language: str, names: list[str], precision: str, text: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
@@ -327,6 +333,7 @@ def _heatmap(house: House, chosen: list[Any], shown: list[Any]) -> None:
     results = gr.HTML(label("map.empty"), elem_id="map-results", elem_classes="tri-results")
 
     @guarded(_keeping_the_rest)
+    @rule("compare")
     def draw(
         language: str, names: list[str], precision: str, text: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
