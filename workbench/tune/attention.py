@@ -95,7 +95,6 @@ def _attend(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **more: Any
 ) -> tuple[Any, Any]:
     """As transformers' attention functions: [1, heads, L, width] in, [1, L, heads, width] out."""
-    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     ends = more.get(BORDERS)
