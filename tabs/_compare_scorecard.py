@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
     ) -> Iterator[tuple[Any, ...]]:
         asked = ScorecardRequest(
             models=house.references(names),
-            text=sample(named),
+            text=replace(sample(named), name=say(language, f"sample.{named}")),
             precision=as_precision(precision),
         )
         stop = house.stops.start(request, "scorecard")

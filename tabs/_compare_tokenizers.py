@@ -89,7 +89,10 @@ def _chips(language: str, cut: Cut) -> str:
 
 def _chip(piece: Piece, number: int) -> str:
     kind = "bytes" if piece.is_bytes else ("even", "odd")[number % 2]
-    shown = escape(piece.text).replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥")
+    text = piece.text
+    if not piece.is_bytes:
+        text = text.replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥")
+    shown = escape(text)
     return f'<span class="tri-piece {kind}" data-tip="#{piece.token}">{shown}</span>'
 
 
@@ -104,8 +107,8 @@ def _rates(language: str, found: Sequence[Cut]) -> str:
             f"<b>{escape(one.label)}</b><small>{_vocabulary(language, one)}</small>",
             f"<b>{rates[0]}</b>",
             *rates[1:],
-            " ".join(f"{letter}<sub>{one.letters[letter]}</sub>" for letter in LETTERS),
-            _cost(language, one),
+            f"<div>{_letters(one)}</div>",
+            f"<div>{_cost(language, one)}</div>",
         ]
         kind = "best" if one.cantonese.characters_per_token == best and len(found) > 1 else ""
         body += f'<tr class="{kind}" data-model="{escape(one.model)}">' + "".join(
@@ -117,6 +120,10 @@ def _rates(language: str, found: Sequence[Cut]) -> str:
         f'<h4>{title}</h4><div class="tri-scroll"><table class="tri-table" id="cut-table">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _letters(cut: Cut) -> str:
+    return " ".join(f"{letter}<sub>{cut.letters[letter]}</sub>" for letter in LETTERS)
 
 
 def _vocabulary(language: str, cut: Cut) -> str:

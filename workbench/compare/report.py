@@ -147,7 +147,7 @@ def table(card: Scorecard, say: Say) -> str:
     body = "".join(_line(column, card, say) for column in card.columns)
     return (
         f'<div class="tri-scroll"><table class="tri-scorecard"><thead><tr><th></th>{head}'
-        f'<th scope="col">{escape(say("winner"))}</th></tr></thead>'
+        f'<th scope="col" class="wide">{escape(say("winner"))}</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -155,10 +155,11 @@ def table(card: Scorecard, say: Say) -> str:
 def _line(column: Column, card: Scorecard, say: Say) -> str:
     cells = "".join(_cell(column, cell) for cell in column.cells)
     tip = say(f"tip.{column.name}", text=card.request.text.name, register=_register(card, say))
+    said = escape(verdict(column, card, say))
     return (
         f'<tr data-column="{column.name}"><th scope="row">{escape(say(f"column.{column.name}"))}'
-        f"<small>{escape(tip)}</small></th>{cells}"
-        f'<td class="tri-verdict-{column.verdict}">{escape(verdict(column, card, say))}</td></tr>'
+        f"<small>{escape(tip)}</small><small class='narrow'>{said}</small></th>{cells}"
+        f'<td class="wide">{said}</td></tr>'
     )
 
 
@@ -323,7 +324,9 @@ article p { margin: 0; overflow-wrap: anywhere; } footer { font-size: .78rem; co
 dl { display: grid; grid-template-columns: minmax(90px, max-content) 1fr; gap: 4px 14px;
   font-size: .85rem; } dt { color: #6b756f; overflow-wrap: anywhere; }
 dd { margin: 0; overflow-wrap: anywhere; } .failed { color: #a8322a; }
-@media (max-width: 520px) { th small { display: none; } th, td { padding: 6px 7px; } }
+th small.narrow { display: none; color: #1c6f53; }
+@media (max-width: 600px) { th small, .wide { display: none; } th, td { padding: 6px 7px; }
+  th small.narrow { display: block; } }
 @media print { body { background: #fff; } main { max-width: none; padding: 0; }
   h2 { break-after: avoid; } tr, section { break-inside: avoid; } }
 """
