@@ -10,6 +10,7 @@ import gradio as gr
 from tabs._compare_parts import keeping_the_rest, run_and_stop, wire
 from tabs._compare_views import heatmap_view
 from tabs._models import as_precision, in_memory
+from tabs._rules import rule
 from tabs._shared import House, guarded, notice, progress
 from tabs._words import label, say
 from workbench.compare.heatmap import (
@@ -39,6 +40,7 @@ def build_map(house: House, chosen: list[Any], shown: list[Any]) -> None:
     results = gr.HTML(label("map.empty"), elem_id="map-results", elem_classes="tri-results")
 
     @guarded(keeping_the_rest)
+    @rule("compare")
     def draw(
         language: str, names: list[str], precision: str, text: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:

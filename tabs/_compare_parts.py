@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from tabs._rules import rule, rule_of
 from tabs._shared import COMPUTE, QUICK, House
 from tabs._words import label
 
@@ -38,9 +39,11 @@ def wire(
 ) -> None:
     """A run button whose handler gets the request last, and its Stop."""
 
+    @rule(rule_of(handler))
     def started(request: gr.Request, *values: Any) -> Iterator[Any]:
         yield from handler(*values, request)
 
+    @rule("look")
     def stopped(request: gr.Request) -> None:
         house.stops.stop(request, work)
 

@@ -11,7 +11,8 @@ import gradio as gr
 from tabs._compare_parts import keeping_the_rest, run_and_stop, wire
 from tabs._compare_views import perplexity_view
 from tabs._models import as_precision, in_memory
-from tabs._shared import QUICK, House, failed, guarded, on_space, progress
+from tabs._rules import rule
+from tabs._shared import QUICK, House, failed, guarded, progress
 from tabs._words import label, say
 from workbench.compare.perplexity import PerplexityRequest, PerplexityResult, Scored, perplexities
 from workbench.errors import NoText
@@ -53,12 +54,14 @@ def build_perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
     moving = gr.HTML(elem_id="ppl-progress")
     results = gr.HTML(label("ppl.empty"), elem_id="ppl-results", elem_classes="tri-results")
 
+    @rule("look")
     def show_source(kind: str) -> list[Any]:
         return [gr.update(visible=kind == each) for each in ("sample", "paste", "file", "hub")]
 
     source.change(show_source, source, [named, pasted, file_row, hub_row], **QUICK)
 
     @guarded(keeping_the_rest)
+    @rule("compare")
     def compare(
         language: str, names: list[str], precision: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
@@ -120,8 +123,7 @@ def _text(
     source = HubColumn(
         dataset.strip(), config.strip() or None, split.strip(), hub_column.strip(), int(rows or 0)
     )
-    # on a public Space the owner's token must not open the owner's private datasets
-    return from_hub(source, limit, None if on_space() else house.settings.token)
+    return from_hub(source, limit, house.settings_for().token)
 
 
 def _whole(value: float | None) -> int | None:

@@ -14,6 +14,7 @@ import gradio as gr
 
 from tabs._compare_parts import keeping_the_rest, run_and_stop, wire
 from tabs._models import as_precision, in_memory
+from tabs._rules import rule
 from tabs._shared import QUICK, REDRAW_SECONDS, House, failed, guarded, notice, progress
 from tabs._words import label, say
 from workbench.compare import report
@@ -41,6 +42,7 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
     file = gr.File(label=label("card.file"), visible=False, elem_id="card-file")
 
     @guarded(lambda said: (*keeping_the_rest(said), gr.skip()))
+    @rule("compare")
     def make(
         language: str, names: list[str], precision: str, named: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
@@ -53,6 +55,7 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
         yield progress(language, Progress("start", 0, 0, "")), "", *[gr.skip()] * 3, None
         yield from _following(house, language, asked, stop)
 
+    @rule("look")
     def take_away(language: str, made: Scorecard | None, form: str) -> tuple[Any, Any]:
         if made is None:
             return gr.skip(), notice("info", say(language, "card.first"))

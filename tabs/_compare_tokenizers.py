@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tabs._compare_parts import run_and_stop, wire
+from tabs._rules import rule
 from tabs._shared import House, failed, guarded, notice, progress
 from tabs._words import label, say
 from workbench.compare.tokenizers import (
@@ -43,6 +44,7 @@ def build_tokenizers(house: House, chosen: list[Any]) -> None:
     results = gr.HTML(label("cut.empty"), elem_id="cut-results", elem_classes="tri-results")
 
     @guarded(lambda said: (said, gr.skip()))
+    @rule("compare")
     def cut(
         language: str, names: list[str], _precision: str, text: str, request: gr.Request
     ) -> Iterator[tuple[Any, Any]]:
@@ -51,7 +53,7 @@ def build_tokenizers(house: House, chosen: list[Any]) -> None:
         found: list[Cut] = []
         complaints = ""
         yield progress(language, Progress("start", 0, 0, "")), ""
-        for event in cuts(asked, house.settings, stop):
+        for event in cuts(asked, house.settings_for(request), stop):
             if isinstance(event, Progress):
                 yield complaints + progress(language, event), gr.skip()
                 continue

@@ -11,6 +11,7 @@ import gradio as gr
 from tabs._compare_parts import keeping_the_rest, run_and_stop, wire
 from tabs._compare_views import writing_view
 from tabs._models import as_precision, in_memory
+from tabs._rules import rule
 from tabs._shared import QUICK, House, failed, guarded, progress
 from tabs._words import label
 from workbench.compare.continuation import ContinuationRequest, Token, Written, continuations
@@ -57,6 +58,7 @@ def build_writing(house: House, chosen: list[Any], shown: list[Any]) -> None:
     results = gr.HTML(label("write.empty"), elem_id="write-results", elem_classes="tri-results")
     dials = [temperature, top_k, top_p, min_p, penalty]
 
+    @rule("look")
     def choose(name: str) -> list[float]:
         options = PRESETS[name]
         return [
@@ -70,6 +72,7 @@ def build_writing(house: House, chosen: list[Any], shown: list[Any]) -> None:
     preset.change(choose, preset, dials, **QUICK)
 
     @guarded(keeping_the_rest)
+    @rule("compare")
     def write(
         language: str, names: list[str], precision: str, text: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:

@@ -13,12 +13,13 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._shared import FOLLOW, QUICK, House, failed, notice, on_space, showing
+from tabs._rules import rule
+from tabs._shared import FOLLOW, QUICK, House, failed, notice, showing
 from tabs._tune_recipe import Form, recipe_of
 from tabs._tune_views import coloured, live, loss_chart, mask_legend, pieces, since
 from tabs._words import explain, label, say
 from workbench import jobs
-from workbench.errors import DoesNotFit, NotAllowed, WorkbenchError
+from workbench.errors import DoesNotFit, WorkbenchError
 from workbench.events import readable
 from workbench.tune import job, runs
 from workbench.tune.recipe import TuneRecipe, difference
@@ -66,6 +67,7 @@ def _build_start(
         stop = gr.Button(label("action.stop"), variant="stop", scale=1)
     before = gr.HTML(elem_id="tune-before")
 
+    @rule("work")
     def look(request: gr.Request, language: str, *values: Any) -> Iterator[Any]:
         try:
             recipe = recipe_of(values)
@@ -77,10 +79,9 @@ def _build_start(
         except Exception as error:
             yield failed(language, error), gr.skip()
 
+    @rule("train")
     def begin(request: gr.Request, language: str, *values: Any) -> tuple[Any, ...]:
         try:
-            if on_space():
-                raise NotAllowed(model=say(language, "tune.start"))
             recipe = recipe_of(values)
             house.references([recipe.base])
             job.start(recipe, house.settings, house.workspace(request))
@@ -91,7 +92,7 @@ def _build_start(
 
     check.click(look, [language, *form.inputs], [said, before], **WORK)
     start.click(begin, [language, *form.inputs], [said, run, inner], **WORK)
-    stop.click(lambda request: house.stops.stop(request, "tune"), None, None, **QUICK)
+    stop.click(house.stopper("tune"), None, None, **QUICK)
 
 
 def _build_watch(
@@ -105,11 +106,13 @@ def _build_watch(
     clock = gr.Timer(POLL_SECONDS, active=False)
     shown = gr.State("")
 
+    @rule("look")
     def choose(request: gr.Request, started: str) -> Any:
         names = run_names(house.workspace(request))
         value = started if started in names else (names[0] if names else None)
         return gr.update(choices=names, value=value)
 
+    @rule("look")
     def draw(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         """The picture, whether to look again, and what was drawn."""
         if not name:
@@ -123,15 +126,15 @@ def _build_watch(
         seen = f"{name}/{status}/{len(events)}/{language}"
         return live(language, name, status, events), gr.Timer(active=going), seen
 
+    @rule("look")
     def tick(request: gr.Request, language: str, name: str | None, seen: str) -> tuple[Any, ...]:
         drawn = draw(request, language, name)
         return (gr.skip(), gr.skip(), gr.skip()) if drawn[2] == seen else drawn
 
     def order(what: str) -> Any:
+        @rule("train")
         def ordered(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
             try:
-                if on_space():
-                    raise NotAllowed(model=say(language, f"tune.{what}"))
                 if what == "halt":
                     job.stop(name or "", house.workspace(request))
                 else:
@@ -153,6 +156,7 @@ def _build_watch(
     halt.click(order("halt"), inputs, [said, clock], **QUICK)
     again.click(order("resume"), inputs, [said, clock], **QUICK)
 
+    @rule("look")
     def greet(request: gr.Request) -> Any:
         names = run_names(house.workspace(request))
         return gr.update(choices=names, value=names[0] if names else None)
@@ -177,17 +181,20 @@ def _build_runs(house: House, language: gr.Textbox, said: gr.HTML, tab: gr.Tab) 
     file = gr.File(label=label("out.file"), visible=False, elem_id="tune-file")
     card = gr.Markdown(elem_id="tune-card", elem_classes="tri-cardtext")
 
+    @rule("look")
     def show(request: gr.Request, language: str) -> tuple[Any, ...]:
         found = runs.listed(house.workspace(request))
         choices = gr.update(choices=[one.name for one in found])
         return _listing(language, found), choices, choices
 
+    @rule("look")
     def compare(request: gr.Request, language: str, names: list[str]) -> str:
         try:
             return _comparison(language, house.workspace(request), names or [])
         except Exception as error:
             return failed(language, error)
 
+    @rule("look")
     def read_card(request: gr.Request, name: str | None) -> str:
         from workbench.tune.card import card
 
@@ -198,6 +205,7 @@ def _build_runs(house: House, language: gr.Textbox, said: gr.HTML, tab: gr.Tab) 
             return ""
         return text.split("---\n", 2)[-1]
 
+    @rule("export")
     def take(request: gr.Request, language: str, name: str | None) -> tuple[Any, Any]:
         from workbench.tune.export import zip_adapter
 
@@ -208,12 +216,11 @@ def _build_runs(house: House, language: gr.Textbox, said: gr.HTML, tab: gr.Tab) 
             return failed(language, error), gr.skip()
         return "", gr.update(value=str(path), visible=True)
 
+    @rule("export")
     def merge_in(request: gr.Request, language: str, name: str | None) -> Iterator[Any]:
         from workbench.tune.export import merge
 
         try:
-            if on_space():
-                raise NotAllowed(model=say(language, "tune.merge"))
             workspace = house.workspace(request)
             out = job.find(name or "", workspace) / "merged"
             stop = house.stops.start(request, "tune")
@@ -226,12 +233,11 @@ def _build_runs(house: House, language: gr.Textbox, said: gr.HTML, tab: gr.Tab) 
         except Exception as error:
             yield failed(language, error)
 
+    @rule("delete")
     def delete(request: gr.Request, language: str, name: str | None, sure: bool) -> tuple[Any, ...]:
         if not sure:
             return notice("info", say(language, "log.not_sure")), False
         try:
-            if on_space():
-                raise NotAllowed(model=say(language, "log.delete"))
             job.delete(name or "", house.workspace(request))
         except Exception as error:
             return failed(language, error), False

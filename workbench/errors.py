@@ -20,6 +20,12 @@
     │   ├── ModelBusy
     │   ├── NotAllowed
     │   ├── BadSettings
+    │   ├── AccessRefused
+    │   │   ├── NotForGuests
+    │   │   ├── NotForVisitors
+    │   │   ├── QuotaUsedUp
+    │   │   ├── LockedOut
+    │   │   └── AddressRefused
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
@@ -244,6 +250,33 @@ class NotAllowed(RequestError):
 
 class BadSettings(RequestError):
     template = "The settings cannot be used: {reason}."
+
+
+class AccessRefused(RequestError):
+    pass
+
+
+class NotForGuests(AccessRefused):
+    template = "Only the owner of this workbench can do that. You are here as a guest."
+
+
+class NotForVisitors(AccessRefused):
+    template = "Only the signed-in owner of this Space can do that."
+
+
+class QuotaUsedUp(AccessRefused):
+    template = (
+        "That is all that guests can use for now. There is more in about {minutes} minutes; "
+        "what you have made is kept."
+    )
+
+
+class LockedOut(AccessRefused):
+    template = "Too many wrong tokens. Try again in {seconds} seconds."
+
+
+class AddressRefused(AccessRefused):
+    template = "{address} cannot be used: only public web addresses can."
 
 
 class TextError(RequestError):
