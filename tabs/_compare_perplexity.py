@@ -22,30 +22,7 @@ from workbench.texts import HubColumn, Text, from_file, from_hub, from_paste, sa
 
 def build_perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
     gr.Markdown(label("ppl.intro"))
-    source = gr.Radio(
-        [(label(f"source.{kind}"), kind) for kind in ("sample", "paste", "file", "hub")],
-        value="sample",
-        label=label("source.label"),
-        elem_id="ppl-source",
-    )
-    named = gr.Dropdown(
-        [(label(f"sample.{name}"), name) for name in sample_names()],
-        value="cantonese",
-        label=label("source.sample_label"),
-        elem_id="ppl-sample",
-    )
-    pasted = gr.Textbox(
-        lines=6, max_lines=16, label=label("source.paste_label"), visible=False, elem_id="ppl-paste"
-    )
-    with gr.Row(visible=False) as file_row:
-        file = gr.File(label=label("source.file_label"), scale=3, elem_id="ppl-file")
-        column = gr.Textbox("text", label=label("source.column"), scale=1)
-    with gr.Row(visible=False) as hub_row:
-        dataset = gr.Textbox(label=label("source.dataset"), placeholder="OWNER/NAME")
-        config = gr.Textbox(label=label("source.config"))
-        split = gr.Textbox("train", label=label("source.split"))
-        hub_column = gr.Textbox("text", label=label("source.column"))
-        rows = gr.Number(100, precision=0, minimum=1, maximum=10000, label=label("source.rows"))
+    where = choose_text()
     with gr.Accordion(label("ppl.options"), open=False), gr.Row():
         context = gr.Number(1024, precision=0, label=label("ppl.context"))
         stride = gr.Number(512, precision=0, label=label("ppl.stride"))
@@ -53,12 +30,6 @@ def build_perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
     run, stop = run_and_stop("ppl.run", "ppl")
     moving = gr.HTML(elem_id="ppl-progress")
     results = gr.HTML(label("ppl.empty"), elem_id="ppl-results", elem_classes="tri-results")
-
-    @rule("look")
-    def show_source(kind: str) -> list[Any]:
-        return [gr.update(visible=kind == each) for each in ("sample", "paste", "file", "hub")]
-
-    source.change(show_source, source, [named, pasted, file_row, hub_row], **QUICK)
 
     @guarded(keeping_the_rest)
     @rule("compare")
@@ -91,9 +62,43 @@ def build_perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
             view = perplexity_view(language, scored, reused)
             yield complaints, view, *in_memory(house, language)
 
-    inputs = [*chosen, source, named, pasted, file, column, dataset, config, split, hub_column]
-    wire(compare, run, stop, [*inputs, rows, context, stride, again], [moving, results, *shown],
-          house, "perplexity", moving)  # fmt: skip
+    inputs = [*chosen, *where, context, stride, again]
+    wire(compare, run, stop, inputs, [moving, results, *shown], house, "perplexity", moving)
+
+
+def choose_text() -> list[Any]:
+    """A bundled sample, a paste, a file or a dataset of the Hub; the inputs of ``_text``."""
+    source = gr.Radio(
+        [(label(f"source.{kind}"), kind) for kind in ("sample", "paste", "file", "hub")],
+        value="sample",
+        label=label("source.label"),
+        elem_id="ppl-source",
+    )
+    named = gr.Dropdown(
+        [(label(f"sample.{name}"), name) for name in sample_names()],
+        value="cantonese",
+        label=label("source.sample_label"),
+        elem_id="ppl-sample",
+    )
+    pasted = gr.Textbox(
+        lines=6, max_lines=16, label=label("source.paste_label"), visible=False, elem_id="ppl-paste"
+    )
+    with gr.Row(visible=False) as file_row:
+        file = gr.File(label=label("source.file_label"), scale=3, elem_id="ppl-file")
+        column = gr.Textbox("text", label=label("source.column"), scale=1)
+    with gr.Row(visible=False) as hub_row:
+        dataset = gr.Textbox(label=label("source.dataset"), placeholder="OWNER/NAME")
+        config = gr.Textbox(label=label("source.config"))
+        split = gr.Textbox("train", label=label("source.split"))
+        hub_column = gr.Textbox("text", label=label("source.column"))
+        rows = gr.Number(100, precision=0, minimum=1, maximum=10000, label=label("source.rows"))
+
+    @rule("look")
+    def show_source(kind: str) -> list[Any]:
+        return [gr.update(visible=kind == each) for each in ("sample", "paste", "file", "hub")]
+
+    source.change(show_source, source, [named, pasted, file_row, hub_row], **QUICK)
+    return [source, named, pasted, file, column, dataset, config, split, hub_column, rows]
 
 
 def _text(

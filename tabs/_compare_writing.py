@@ -34,42 +34,10 @@ def build_writing(house: House, chosen: list[Any], shown: list[Any]) -> None:
         info=label("write.prompts_info"),
         elem_id="write-prompts",
     )
-    with gr.Row():
-        preset = gr.Dropdown(
-            [(label(f"preset.{name}"), name) for name in PRESETS],
-            value="series",
-            label=label("write.preset"),
-            min_width=240,
-        )
-        length = gr.Slider(8, 512, 64, step=8, label=label("field.max_new_tokens"), min_width=240)
-        count = gr.Slider(1, 4, 1, step=1, label=label("field.samples"), min_width=240)
-        seed = gr.Number(1, precision=0, minimum=0, label=label("field.seed"), min_width=120)
-    with gr.Accordion(label("write.options"), open=False):
-        with gr.Row():
-            temperature = gr.Slider(0, 2, 0.9, step=0.05, label=label("field.temperature"))
-            top_k = gr.Slider(0, 200, 50, step=1, label=label("field.top_k"))
-            top_p = gr.Slider(0.05, 1, 0.95, step=0.01, label=label("field.top_p"))
-        with gr.Row():
-            min_p = gr.Slider(0, 0.5, 0, step=0.01, label=label("field.min_p"))
-            penalty = gr.Slider(1, 2, 1.2, step=0.05, label=label("field.repetition_penalty"))
-            again = gr.Checkbox(False, label=label("ppl.again"), info=label("ppl.again_info"))
+    dials = _dials()
     run, stop = run_and_stop("write.run", "write")
     moving = gr.HTML(elem_id="write-progress")
     results = gr.HTML(label("write.empty"), elem_id="write-results", elem_classes="tri-results")
-    dials = [temperature, top_k, top_p, min_p, penalty]
-
-    @rule("look")
-    def choose(name: str) -> list[float]:
-        options = PRESETS[name]
-        return [
-            options.temperature,
-            options.top_k,
-            options.top_p,
-            options.min_p,
-            options.repetition_penalty,
-        ]
-
-    preset.change(choose, preset, dials, **QUICK)
 
     @guarded(keeping_the_rest)
     @rule("compare")
@@ -97,8 +65,46 @@ def build_writing(house: House, chosen: list[Any], shown: list[Any]) -> None:
         yield progress(language, Progress("start", 0, 0, "")), "", *[gr.skip()] * 3
         yield from _stream(house, language, asked, stop)
 
-    inputs = [*chosen, prompts, length, count, seed, *dials, again]
+    inputs = [*chosen, prompts, *dials]
     wire(write, run, stop, inputs, [moving, results, *shown], house, "continuation", moving)
+
+
+def _dials() -> list[Any]:
+    """All of sampling, with presets that set some of it; the inputs of ``write``."""
+    with gr.Row():
+        preset = gr.Dropdown(
+            [(label(f"preset.{name}"), name) for name in PRESETS],
+            value="series",
+            label=label("write.preset"),
+            min_width=240,
+        )
+        length = gr.Slider(8, 512, 64, step=8, label=label("field.max_new_tokens"), min_width=240)
+        count = gr.Slider(1, 4, 1, step=1, label=label("field.samples"), min_width=240)
+        seed = gr.Number(1, precision=0, minimum=0, label=label("field.seed"), min_width=120)
+    with gr.Accordion(label("write.options"), open=False):
+        with gr.Row():
+            temperature = gr.Slider(0, 2, 0.9, step=0.05, label=label("field.temperature"))
+            top_k = gr.Slider(0, 200, 50, step=1, label=label("field.top_k"))
+            top_p = gr.Slider(0.05, 1, 0.95, step=0.01, label=label("field.top_p"))
+        with gr.Row():
+            min_p = gr.Slider(0, 0.5, 0, step=0.01, label=label("field.min_p"))
+            penalty = gr.Slider(1, 2, 1.2, step=0.05, label=label("field.repetition_penalty"))
+            again = gr.Checkbox(False, label=label("ppl.again"), info=label("ppl.again_info"))
+    dials = [temperature, top_k, top_p, min_p, penalty]
+
+    @rule("look")
+    def choose(name: str) -> list[float]:
+        options = PRESETS[name]
+        return [
+            options.temperature,
+            options.top_k,
+            options.top_p,
+            options.min_p,
+            options.repetition_penalty,
+        ]
+
+    preset.change(choose, preset, dials, **QUICK)
+    return [length, count, seed, *dials, again]
 
 
 def _stream(
