@@ -16,7 +16,7 @@ from workbench.compare.continuation import ContinuationRequest, Token, Written, 
 from workbench.compare.history import History
 from workbench.compare.perplexity import PerplexityRequest, Scored, perplexities
 from workbench.compare.tokenizers import cut_by
-from workbench.errors import NoModel, Stopped, WorkbenchError
+from workbench.errors import NoModel, OutOfRange, Stopped, WorkbenchError
 from workbench.events import Failed, Progress
 from workbench.language import Register
 from workbench.models.device import Precision, default_precision
@@ -42,6 +42,7 @@ PROMPTS = (
 )
 WRITING = SamplingOptions(max_new_tokens=40, samples=2, seed=1)
 """Two texts a beginning: 24 are enough for an interval."""
+MOST_ITEMS = 10_000
 CUT_TEXT = "佢哋琴日喺旺角食咗啲嘢，唔知幾好味，聽日仲要再嚟。"
 
 
@@ -56,6 +57,8 @@ class ScorecardRequest:
     """The register their writing should have."""
     prompts: tuple[str, ...] = PROMPTS
     writing: SamplingOptions = WRITING
+    limit: int | None = None
+    """Ask only the first so many questions of each set, and let it go on with so many prompts."""
     precision: Precision | None = None
     again: bool = False
     """Measure even what is stored already."""
@@ -63,6 +66,9 @@ class ScorecardRequest:
     def __post_init__(self) -> None:
         if not self.models:
             raise NoModel
+        if self.limit is not None and not 1 <= self.limit <= MOST_ITEMS:
+            raise OutOfRange(field="limit", value=self.limit, low=1, high=MOST_ITEMS)
+        object.__setattr__(self, "prompts", self.prompts[: self.limit])
         object.__setattr__(self, "models", tuple(dict.fromkeys(self.models)))
 
 
