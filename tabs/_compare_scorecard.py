@@ -32,6 +32,11 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
         label=label("card.sample"),
         elem_id="card-sample",
     )
+    with gr.Accordion(label("card.options"), open=False):
+        limit = gr.Number(
+            0, precision=0, minimum=0, label=label("card.limit"), elem_id="card-limit"
+        )
+        again = gr.Checkbox(False, label=label("ppl.again"), info=label("ppl.again_info"))
     run, stop = run_and_stop("card.run", "card")
     moving = gr.HTML(elem_id="card-progress")
     results = gr.HTML(label("card.empty"), elem_id="card-results", elem_classes="tri-results")
@@ -44,12 +49,15 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
     @guarded(lambda said: (*keeping_the_rest(said), gr.skip()))
     @rule("compare")
     def make(
-        language: str, names: list[str], precision: str, named: str, request: gr.Request
+        language: str, names: list[str], precision: str, named: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
+        most, anew, request = values
         asked = ScorecardRequest(
             models=house.references(names),
             text=replace(sample(named), name=say(language, f"sample.{named}")),
             precision=as_precision(precision),
+            limit=int(most) if most else None,
+            again=anew,
         )
         stop = house.stops.start(request, "scorecard")
         yield progress(language, Progress("start", 0, 0, "")), "", *[gr.skip()] * 3, None
@@ -65,7 +73,7 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
         make,
         run,
         stop,
-        [*chosen, named],
+        [*chosen, named, limit, again],
         [moving, results, *shown, card],
         house,
         "scorecard",

@@ -80,6 +80,7 @@ def _add_scorecard(verbs: Any, common: argparse.ArgumentParser) -> None:
     _model_options(verb)
     verb.add_argument("--text", type=Path, metavar="FILE", help="for fluency (default: Cantonese)")
     verb.add_argument("--column", default="text", help="text column of jsonl, csv or parquet")
+    verb.add_argument("--limit", type=int, metavar="N", help="questions of each set, and prompts")
     verb.add_argument("--out", type=_report_path, metavar="FILE", help=".html, .md or .json")
     verb.add_argument("--language", default="en", choices=("en", "zh-TW", "zh-CN"))
     verb.set_defaults(run=make_card)
@@ -196,6 +197,7 @@ def make_card(options: argparse.Namespace, settings: Settings) -> int:
     request = ScorecardRequest(
         models=references(options, settings),
         text=text,
+        limit=options.limit,
         precision=options.precision,
         again=options.again,
     )
