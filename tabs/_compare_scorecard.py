@@ -32,7 +32,7 @@ def build_scorecard(house: House, chosen: list[Any], shown: list[Any]) -> None:
         label=label("card.sample"),
         elem_id="card-sample",
     )
-    with gr.Accordion(label("card.options"), open=False):
+    with gr.Accordion(label("card.options"), open=False, elem_id="card-options"):
         limit = gr.Number(
             0, precision=0, minimum=0, label=label("card.limit"), elem_id="card-limit"
         )
