@@ -211,7 +211,7 @@ def test_one_commit_holds_exactly_the_planned_files(hub: Hub) -> None:
     assert sent == todo.files
     assert [one["value"]["path"] for one in lines if one["key"] == "deletedFile"] == ["old.py"]
     made = next(raw for _, path, raw in hub.came if path.endswith("/repos/create"))
-    assert json.loads(made)["private"] is True or json.loads(made).get("visibility") == "private"
+    assert json.loads(made)["visibility"] == "private"
     told = b"".join(raw for _, path, raw in hub.came if "variables" in path)
     assert b"TRILOGY_ALLOWED_MODELS" in told and b"TRILOGY_SPACE_OWNER" in told
     assert any("hardware" in path for _, path, _ in hub.came)
