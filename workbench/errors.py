@@ -20,12 +20,19 @@
     │   ├── ModelBusy
     │   ├── NotAllowed
     │   ├── BadSettings
+    │   ├── AccessRefused
+    │   │   ├── NotForGuests
+    │   │   ├── NotForVisitors
+    │   │   ├── QuotaUsedUp
+    │   │   ├── LockedOut
+    │   │   └── AddressRefused
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
     │   │   │   └── EmptyFile
     │   │   ├── TextTooLarge
     │   │   ├── TooLongForMap
+    │   │   ├── TooLongToCut
     │   │   ├── TextNotFound
     │   │   ├── NotText
     │   │   ├── BrokenFile
@@ -265,6 +272,33 @@ class BadSettings(RequestError):
     template = "The settings cannot be used: {reason}."
 
 
+class AccessRefused(RequestError):
+    pass
+
+
+class NotForGuests(AccessRefused):
+    template = "Only the owner of this workbench can do that. You are here as a guest."
+
+
+class NotForVisitors(AccessRefused):
+    template = "Only the signed-in owner of this Space can do that."
+
+
+class QuotaUsedUp(AccessRefused):
+    template = (
+        "That is all that guests can use for now. There is more in about {minutes} minutes; "
+        "what you have made is kept."
+    )
+
+
+class LockedOut(AccessRefused):
+    template = "Too many wrong tokens. Try again in {seconds} seconds."
+
+
+class AddressRefused(AccessRefused):
+    template = "{address} cannot be used: only public web addresses can."
+
+
 class TextError(RequestError):
     pass
 
@@ -287,6 +321,10 @@ class TextTooLarge(TextError):
 
 class TooLongForMap(TextError):
     template = "The text has {characters} characters; a heat map shows at most {limit}."
+
+
+class TooLongToCut(TextError):
+    template = "The text has {characters} characters; at most {limit} are cut into tokens here."
 
 
 class TextNotFound(TextError):
