@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -18,7 +19,7 @@ from tabs._chat_characters import Characters
 from tabs._chat_panel import ALL, DIALS, Chosen, Panel, chosen_of, only_said, shown
 from tabs._chat_views import answer_of, growing_view, last_view, past_view
 from tabs._models import DEFAULT_MODELS, offered, tuned
-from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, progress
+from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, on_space, progress
 from tabs._words import say
 from workbench.chat import shelf
 from workbench.chat.character import Character
@@ -27,6 +28,7 @@ from workbench.chat.duo import Answered, Asked, ChatRequest, Token, Voice, chat
 from workbench.chat.frame import opening
 from workbench.errors import NothingSaid, NothingToTakeBack
 from workbench.events import Failed, Progress
+from workbench.language import register
 from workbench.models.reference import ModelReference
 from workbench.models.sampling import PRESETS, SamplingOptions
 
@@ -88,7 +90,7 @@ def wire_talk(
 
 def first_voices(house: House) -> list[str]:
     """Base and tuned of the newest run; the two bundled models while there is none."""
-    runs = tuned(house)
+    runs = [one for one in tuned(house) if not on_space() or one in house.allowed()]
     if not runs:
         return DEFAULT_MODELS
     base = str(ModelReference.parse(runs[0]).base)
@@ -204,21 +206,22 @@ def _answering(
 
     try:
         yield past_view(language, talk), *view()[1:]
-        for event in chat(asked, house.pool, stop):
-            if isinstance(event, Progress):
-                bar = progress(language, event)
-            elif isinstance(event, Failed):
-                complaints += failed(language, event.error)
-            else:
-                bar = ""
-                _keep(event, names, growing, done)
-            if isinstance(event, Answered) or time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                yield view()
+        with closing(chat(asked, house.pool, stop)) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    bar = progress(language, event)
+                elif isinstance(event, Failed):
+                    complaints += failed(language, event.error)
+                else:
+                    bar = ""
+                    _keep(event, names, growing, done)
+                if isinstance(event, Answered) or time.monotonic() - drawn > REDRAW_SECONDS:
+                    drawn = time.monotonic()
+                    yield view()
     finally:  # also when the page was closed in the middle
-        answers = [done[number] for number in sorted(done) if done[number].text]
+        answers = _finished(names, growing, done)
         if answers:
-            talk = talk.answered(turn.number, answers)
+            talk = talk.answered(turn.number, answers, new.names)
             shelf.save(talk, house.workspace(request))
     if not answers:
         words = sent if sent is not None else gr.skip()
@@ -237,6 +240,22 @@ def _keep(
         done[event.voice] = answer_of(names[event.voice], event)
     else:
         growing[event.voice] = event
+
+
+def _finished(
+    names: list[str], growing: dict[int, Asked | Token], done: dict[int, Answer]
+) -> list[Answer]:
+    """Every answer with words in it, one that was left in the middle too."""
+    found = {**{number: _left(names[number], event) for number, event in growing.items()}, **done}
+    return [found[number] for number in sorted(found) if found[number].text]
+
+
+def _left(voice: str, event: Asked | Token) -> Answer:
+    who, text = event.who, event.text if isinstance(event, Token) else ""
+    return Answer(
+        voice, text, who.model, who.adapter, who.fingerprint, who.precision, who.strength,
+        register=register(text), stopped=True, ended=False,
+    )  # fmt: skip
 
 
 def _fresh_seed(options: SamplingOptions, talk: Conversation) -> SamplingOptions:

@@ -4,6 +4,7 @@
     python -m workbench perplexity --model REF [--model REF] --text FILE
     python -m workbench generate --model REF --prompt TEXT
     python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...
+    python -m workbench chat --model REF+ADAPTER --message TEXT | score | standings | ...
     python -m workbench tune start | list | stop | resume | export | ...
 
 ``--json`` prints one JSON document on standard output; progress goes to standard
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import __version__, logs
+from workbench.chat import commands as chat
 from workbench.console import answer, finished, stoppable
 from workbench.data import commands as data
 from workbench.errors import Stopped, WorkbenchError
@@ -63,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_generate(verbs, common)
     data.add(verbs, common)
     tune.add(verbs, common)
+    chat.add(verbs, common)
     return parser
 
 

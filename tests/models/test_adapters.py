@@ -65,8 +65,8 @@ def test_asleep_the_base_is_exactly_the_base(
     first = put_on(tiny_adapter)
     second = put_on(tiny.save_adapter(tmp_path / "other", tiny_model, seed=5))
     assert torch.equal(logits(base), before)
-    with speaking(base, [first, None], {}) as more:
-        decode(base, [ids(base)] * 2, GREEDY, tiny.never(), **more)
+    with speaking(base, [first, None]):
+        decode(base, [ids(base)] * 2, GREEDY, tiny.never())
     assert torch.equal(logits(base), before)
     detach(base, first.name)
     assert torch.equal(logits(base), before)
@@ -84,8 +84,8 @@ def test_awake_it_writes_what_it_writes_alone(
 ) -> None:  # fmt: skip
     folder = tiny.save_adapter(tmp_path / "one", tiny_model, **changes)
     attached = put_on(folder)
-    with speaking(base, [attached], {}) as more:
-        rows, _ = decode(base, [ids(base)], GREEDY, tiny.never(), **more)
+    with speaking(base, [attached]):
+        rows, _ = decode(base, [ids(base)], GREEDY, tiny.never())
     assert rows[0].text == alone(f"file:{tiny_model}+{folder}", settings)
     assert attached.mixes is ("use_dora" not in changes)
 
@@ -96,8 +96,8 @@ def test_strength_goes_from_the_base_to_the_adapter_and_is_put_back(
     attached = put_on(tiny_adapter)
 
     def written(strength: float) -> list[str]:
-        with speaking(base, [None, attached], {attached.name: strength}) as more:
-            rows, _ = decode(base, [ids(base)] * 2, GREEDY, tiny.never(), **more)
+        with speaking(base, [None, attached], [1, strength]):
+            rows, _ = decode(base, [ids(base)] * 2, GREEDY, tiny.never())
         return [row.text for row in rows]
 
     whole = written(1)
@@ -111,7 +111,7 @@ def test_a_failure_in_the_middle_puts_everything_to_sleep(
     base: LoadedModel, put_on: Any, tiny_adapter: Path
 ) -> None:
     before, attached = logits(base), put_on(tiny_adapter)
-    with pytest.raises(ZeroDivisionError), speaking(base, [attached], {attached.name: 0.3}):
+    with pytest.raises(ZeroDivisionError), speaking(base, [attached], [0.3]):
         raise ZeroDivisionError
     assert torch.equal(logits(base), before)
     layer = next(one for one in base.adapted.modules() if isinstance(one, LoraLayer))
@@ -149,17 +149,18 @@ def test_many_adapters_the_one_that_spoke_longest_ago_goes(
     assert base.memory_bytes == empty
 
 
-def for_another_base(folder: Path, **changes: Any) -> Path:
+def for_another_base(folder: Path, targets: Any = ("q_proj", "down_proj"), **changes: Any) -> Path:
     tokenizer = tiny.characters()
     other = tiny.save(folder / "base", tiny.network(tokenizer, **changes), tokenizer)
-    return tiny.save_adapter(folder / "adapter", other)
+    return tiny.save_adapter(folder / "adapter", other, target_modules=targets)
 
 
 @pytest.mark.parametrize(
     "other",
     [
         {"hidden_size": 64}, {"num_hidden_layers": 3}, {"num_hidden_layers": 1},
-        {"kind": "GPT2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+        {"kind": "GPT2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+         "targets": "all-linear"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("beside_another", [False, True])

@@ -1,8 +1,8 @@
 """Several voices answer at once: a base, and adapters on the same copy of its weights.
 
 Voices on one base answer in one batch; different bases take turns token by token. Every
-answer carries the identity of the pass that made its tokens: it is read off the rows that
-were handed to ``generate``, never off the order of columns. Knows models and adapters; not
+answer carries the identity of the pass that made its tokens: it is read off the rows whose
+adapters were awake in it, never off the order of columns. Knows models and adapters; not
 where conversations are kept, nor who asks.
 """
 
@@ -187,7 +187,9 @@ class _Line:
     stops: tuple[int, ...]
 
 
-def chat(request: ChatRequest, pool: ModelPool, stop: threading.Event) -> Iterator[Event]:
+def chat(
+    request: ChatRequest, pool: ModelPool, stop: threading.Event
+) -> Generator[Event, None, None]:
     """Bring what is needed into memory, then let every voice answer.
 
     A voice that cannot speak is a ``Failed`` of its own; the others go on. A closed
@@ -352,25 +354,12 @@ def _prompt(
 
 
 def _batches(lines: list[_Line], together: bool) -> list[list[_Line]]:
-    """Who can answer in one pass: in it an adapter has one strength, and all of them mix."""
-    found: list[list[_Line]] = []
-    for line in lines:
-        mates = (batch for batch in found if together and _mixes(line, batch))
-        batch = next(mates, None)
-        if batch is None:
-            found.append([line])
-        else:
-            batch.append(line)
-    return found
-
-
-def _mixes(line: _Line, batch: list[_Line]) -> bool:
-    def name(one: _Line) -> str:
-        return one.attached.name if one.attached else ""
-
-    if not all(one.attached is None or one.attached.mixes for one in [line, *batch]):
-        return False
-    return all(name(one) != name(line) or one.who.strength == line.who.strength for one in batch)
+    """Who can answer in one pass: all of a base's, but for adapters that cannot mix."""
+    mixing = [line for line in lines if line.attached is None or line.attached.mixes]
+    alone = [[line] for line in lines if line not in mixing]
+    if not together:
+        return [[line] for line in mixing] + alone
+    return ([mixing] if mixing else []) + alone
 
 
 def _answer(
@@ -389,8 +378,8 @@ def _answer(
 
     for one in batch:
         said.put(Asked(one.seat.number, one.who, one.prompt.received))
-    strengths = {one.attached.name: one.who.strength for one in batch if one.attached}
-    with speaking(loaded, [one.attached for one in batch], strengths) as more:
+    rows_of = [one.attached for one in batch]
+    with speaking(loaded, rows_of, [one.who.strength for one in batch]):
         rows, _ = decode(
             loaded,
             [one.prompt.ids for one in batch],
@@ -400,7 +389,6 @@ def _answer(
             turns,
             stops=[token for one in batch for token in one.stops],
             seeds=[request.options.seed] * len(batch),
-            **more,
         )
     for one, row, before in zip(batch, rows, begun, strict=True):
         said.put(_answered(one, row, before, stop.is_set()))

@@ -4,8 +4,8 @@ One copy of the weights serves the base and every adapter. An attached adapter s
 else computes with the model gets the base, exactly. While some speak (under the model's
 lock), every row of a batch names the adapter that writes it, or none.
 
-A row's name is made from the content of the adapter's files, so what a row was written by
-can be told from what was handed to ``generate``. This module does not know what is written.
+An adapter's name is made from the content of its files, so what wrote a row can be told from
+the rows that were woken. This module does not know what is written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,6 @@ from workbench.models.loader import LoadedModel
 from workbench.models.reference import ModelReference
 
 log = logs.get("adapters")
-BASE = "__base__"
-"""What peft calls a row that no adapter writes."""
 MOST_ATTACHED = 6
 """Adapters on one base; the one that spoke longest ago makes room."""
 KEPT_APART = (
@@ -37,11 +35,6 @@ KEPT_APART = (
     "target_parameters",
 )
 """What an adapter may hold besides low-rank layers; such a one is loaded as a model of its own."""
-VARIANTS = (
-    "use_dora", "use_qalora", "alora_invocation_tokens", "arrow_config", "use_bdlora",
-    "velora_config", "monteclora_config", "kasa_config", "corda_config",
-)  # fmt: skip
-"""Kinds of LoRA that cannot stand in one batch with others."""
 
 
 @dataclass
@@ -84,13 +77,12 @@ def attach(loaded: LoadedModel, fetched: Fetched, reference: ModelReference) -> 
     while len(loaded.attached) >= MOST_ATTACHED:
         detach(loaded, min(loaded.attached.values(), key=lambda one: one.spoke).name)
     _load(loaded, fetched.adapter, name, reference)
-    config = config_of(fetched.adapter)
     made = Attached(
         name=name,
         adapter=reference.adapter or "",
         fingerprint=fetched.adapter_fingerprint,
         template=stored_template(fetched.adapter),
-        mixes=not any(config.get(variant) for variant in VARIANTS),
+        mixes=_mixes(loaded.adapted, name),
         bytes=_bytes(loaded.adapted, name),
         spoke=time.monotonic(),
     )
@@ -112,38 +104,86 @@ def detach(loaded: LoadedModel, name: str) -> None:
 
 @contextmanager
 def speaking(
-    loaded: LoadedModel, rows: Sequence[Attached | None], strengths: Mapping[str, float]
-) -> Iterator[dict[str, Any]]:
+    loaded: LoadedModel,
+    rows: Sequence[Attached | None],
+    strengths: Sequence[float] | None = None,
+) -> Iterator[None]:
     """Wake adapters for one batch; whoever calls holds the model's lock.
 
     Args:
-        rows: the adapter that writes each row, None for the base.
-        strengths: of each adapter by name, 1 being what it was trained with. An adapter has one
-            strength in a batch.
-
-    Yields:
-        What ``decode`` hands on to ``generate``.
+        rows: the adapter that writes each row, None for the base. One that does not mix must
+            write all of them.
+        strengths: of each row's adapter, 1 being what it was trained with.
     """
     awake = {one.name: one for one in rows if one is not None}
-    if not awake:
-        yield {}
-        return
-    layers = _layers(loaded.adapted)
-    _scale(layers, {name: strengths.get(name, 1.0) for name in awake})
-    loaded.adapted.base_model.enable_adapter_layers()
+    given = list(strengths or [1.0] * len(rows))
     try:
         if all(one.mixes for one in awake.values()):
-            yield {"adapter_names": [BASE if one is None else one.name for one in rows]}
+            with _added(loaded, _spans(rows, given)):
+                yield
         else:
-            (only,) = {one.name if one else BASE for one in rows}
-            loaded.adapted.base_model.set_adapter(only)
-            yield {}
+            with _alone(loaded, *awake, strength=given[0]):
+                yield
+    finally:
+        for one in awake.values():
+            one.spoke = time.monotonic()
+
+
+def _spans(
+    rows: Sequence[Attached | None], strengths: Sequence[float]
+) -> list[tuple[slice, str, float]]:
+    """Neighbouring rows of one adapter and strength, as slices of the batch."""
+    found: list[tuple[slice, str, float]] = []
+    for at, (one, strength) in enumerate(zip(rows, strengths, strict=True)):
+        if one is None:
+            continue
+        if found and found[-1][0].stop == at and found[-1][1:] == (one.name, strength):
+            found[-1] = (slice(found[-1][0].start, at + 1), one.name, strength)
+        else:
+            found.append((slice(at, at + 1), one.name, strength))
+    return found
+
+
+@contextmanager
+def _added(loaded: LoadedModel, spans: list[tuple[slice, str, float]]) -> Iterator[None]:
+    """Every layer adds to its output what the adapters of the rows add.
+
+    peft can do this itself (``adapter_names``), but picks rows by a list of numbers, which on
+    a GPU waits for the CPU in every layer; slices do not.
+    """
+
+    def add(layer: Any, given: tuple[Any, ...], output: Any) -> Any:
+        for rows, name, strength in spans:
+            if name in layer.lora_A:
+                down, up = layer.lora_A[name], layer.lora_B[name]
+                more = up(down(given[0][rows].to(down.weight.dtype)))
+                output[rows] += (more * (layer.scaling[name] * strength)).to(output.dtype)
+        return output
+
+    layers = _layers(loaded.adapted) if spans else []
+    hooks = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _alone(loaded: LoadedModel, name: str, *, strength: float) -> Iterator[None]:
+    """The whole batch is one adapter's, in peft's own way."""
+    layers = _layers(loaded.adapted)
+    for layer in layers:
+        layer.set_scale(name, strength)
+    loaded.adapted.base_model.enable_adapter_layers()
+    loaded.adapted.base_model.set_adapter(name)
+    try:
+        yield
     finally:
         loaded.adapted.base_model.disable_adapter_layers()
         loaded.model.requires_grad_(False)
-        _scale(layers, dict.fromkeys(awake, 1.0))
-        for one in awake.values():
-            one.spoke = time.monotonic()
+        for layer in layers:
+            layer.set_scale(name, 1.0)
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -233,10 +273,10 @@ def _layers(adapted: Any) -> list[Any]:
     return [layer for layer in adapted.modules() if isinstance(layer, LoraLayer)]
 
 
-def _scale(layers: list[Any], strengths: Mapping[str, float]) -> None:
-    for layer in layers:
-        for name, strength in strengths.items():
-            layer.set_scale(name, strength)
+def _mixes(adapted: Any, name: str) -> bool:
+    """True if all it does is to add to the outputs of linear layers."""
+    mine = [layer for layer in _layers(adapted) if name in layer.r]
+    return all(name in layer.lora_A and name not in layer.lora_variant for layer in mine)
 
 
 def _weights(adapted: Any, name: str) -> list[Any]:

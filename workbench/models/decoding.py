@@ -57,7 +57,6 @@ def decode(
     turns: Turns | None = None,
     stops: Sequence[int] = (),
     seeds: Sequence[int] | None = None,
-    **more: Any,
 ) -> tuple[list[Row], float]:
     """Write one row for each prompt, all in one batch; whoever calls holds the model's lock.
 
@@ -67,7 +66,6 @@ def decode(
         turns: step aside after every token for others in this line.
         stops: tokens that end a row, besides the model's own.
         seeds: of each row; counted up from the options' own when not told.
-        more: goes to ``generate`` as it is, ``adapter_names`` for one.
 
     Returns:
         The rows; seconds at work, the turns of others left out.
@@ -79,9 +77,8 @@ def decode(
     clock = Clock(turns, stop)
     streamer = Streamer(loaded.tokenizer, len(prompts), ends, said, clock.seconds)
     ids, mask = padded_left(prompts, pad_of(loaded), loaded.device)
-    writer = loaded.adapted if "adapter_names" in more else loaded.model
     with torch.inference_mode():
-        writer.generate(
+        loaded.model.generate(
             input_ids=ids,
             attention_mask=mask,
             do_sample=False,
@@ -92,7 +89,6 @@ def decode(
             pad_token_id=pad_of(loaded),
             eos_token_id=ends or None,
             **plain_generation(),
-            **more,
         )
     return streamer.rows(), clock.seconds()
 

@@ -74,19 +74,19 @@ def processors(
         TopPLogitsWarper,
     )
 
-    chain = LogitsProcessorList()
+    chain = LogitsProcessorList()  # whose parts refuse a whole number, which a slider gives
     if options.repetition_penalty != 1:
-        chain.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+        chain.append(RepetitionPenaltyLogitsProcessor(float(options.repetition_penalty)))
     if options.temperature == 0:
         return chain
     if options.temperature != 1:
-        chain.append(TemperatureLogitsWarper(options.temperature))
+        chain.append(TemperatureLogitsWarper(float(options.temperature)))
     if options.top_k:
         chain.append(TopKLogitsWarper(options.top_k))
     if options.top_p < 1:
-        chain.append(TopPLogitsWarper(options.top_p))
+        chain.append(TopPLogitsWarper(float(options.top_p)))
     if options.min_p:
-        chain.append(MinPLogitsWarper(options.min_p))
+        chain.append(MinPLogitsWarper(float(options.min_p)))
     chain.append(
         seeded_draw(seeds or [options.seed + row for row in range(rows or options.samples)])
     )
