@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from workbench.chat.documents import FORMS
 from workbench.console import answer
 from workbench.settings import Settings
 from workbench.workspace import Workspace
@@ -21,7 +22,6 @@ from workbench.workspace import Workspace
 
 def add_characters(actions: Any, common: argparse.ArgumentParser) -> None:
     """Add the verbs on characters to the actions of ``chat``."""
-    from workbench.chat.cards import FORMS
 
     def verb(name: str, run: Any, help: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = actions.add_parser(name, parents=[common], help=help)

@@ -5,6 +5,7 @@
     chat characters | card | bring | forget  the cards
     chat standings                           who wins the blind votes
     chat votes OUT.jsonl                     the votes as preference pairs
+    chat characters | chat card ... | chat bring FILE | chat forget NAME --yes
     chat list | chat export CONVERSATION OUT --as html|markdown|jsonl
 
 Nothing here knows how the work is done.
