@@ -73,3 +73,11 @@ class Workspace:
 
     def run(self, name: str) -> Path:
         return self.runs / check_name(name)
+
+    @property
+    def prompts(self) -> Path:
+        """The folder of generation runs, one folder each."""
+        return self.root / "prompts"
+
+    def prompt_run(self, name: str) -> Path:
+        return self.prompts / check_name(name)
