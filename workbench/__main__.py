@@ -4,6 +4,7 @@
     python -m workbench perplexity --model REF [--model REF] --text FILE
     python -m workbench generate --model REF --prompt TEXT
     python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...
+    python -m workbench prompts list | generate RECIPE | resume | replay | judge | save | ...
     python -m workbench tune start | list | stop | resume | export | ...
 
 ``--json`` prints one JSON document on standard output; progress goes to standard
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections.abc import Generator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +25,10 @@ from workbench import __version__, logs
 from workbench.console import answer, finished, stoppable
 from workbench.data import commands as data
 from workbench.errors import Stopped, WorkbenchError
-from workbench.events import Failed, readable
+from workbench.events import Failed, Progress, readable
 from workbench.models.device import PRECISIONS
 from workbench.models.reference import ModelReference
+from workbench.prompts import commands as prompts
 from workbench.settings import Settings, load
 from workbench.tune import commands as tune
 from workbench.workspace import Workspace
@@ -62,8 +65,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_perplexity(verbs, common)
     _add_generate(verbs, common)
     data.add(verbs, common)
+    prompts.add(verbs, common, bring_rows)
     tune.add(verbs, common)
     return parser
+
+
+def bring_rows(
+    path: Path, name: str, settings: Settings, stop: threading.Event
+) -> Generator[Progress, None, Any]:
+    """Rows that one room wrote, as a dataset of another."""
+    from workbench.data.importing import ImportRequest, bring_file
+
+    request = ImportRequest(path, name)
+    return (yield from bring_file(request, Workspace(settings.workspace), settings, stop))
 
 
 def _first_line() -> str:

@@ -8,6 +8,7 @@ chapter 13; paired as in Koehn 2004). Knows sums per document; not models or tex
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ SEED = 20
 
 @dataclass(frozen=True)
 class Difference:
-    """Bits per character of one model minus another's, on the same documents."""
+    """One figure minus another: bits per character of two models, or shares of two prompts."""
 
     value: float
     low: float | None
@@ -54,6 +55,59 @@ def difference(
         return Difference(value, None, None)
     drawn = numpy.random.default_rng(SEED).integers(0, len(sizes), (DRAWS, len(sizes)))
     values = apart[drawn].sum(1) / sizes[drawn].sum(1)
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = numpy.percentile(values, [tail, 100 - tail])
+    return Difference(value, float(low), float(high))
+
+
+def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927): honest for few trials and near 0 and 1.
+
+    Returns:
+        Low and high, between 0 and 1; (0, 1) without a single trial.
+    """
+    if total <= 0:
+        return 0.0, 1.0
+    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / total
+    middle = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def ratios_apart(
+    parts: Sequence[float],
+    wholes: Sequence[float],
+    other_parts: Sequence[float],
+    other_wholes: Sequence[float],
+) -> Difference:
+    """One ratio of sums minus another, on paired clusters: rows kept of items, reply by reply.
+
+    What lies in one cluster hangs together, so whole clusters are drawn, the same ones on both
+    sides. All four have the shape [clusters].
+
+    Returns:
+        The difference, and its interval at 95% where there are at least 10 clusters and both
+        ratios exist in every draw.
+    """
+    import numpy
+
+    columns = [
+        numpy.asarray(one, dtype=float) for one in (parts, wholes, other_parts, other_wholes)
+    ]
+    sums = [one.sum() for one in columns]
+    if not len(columns[0]) or not sums[1] or not sums[3]:
+        return Difference(math.nan, None, None)
+    value = float(sums[0] / sums[1] - sums[2] / sums[3])
+    count = len(columns[0])
+    if count < ENOUGH_DOCUMENTS:
+        return Difference(value, None, None)
+    drawn = numpy.random.default_rng(SEED).integers(0, count, (DRAWS, count))
+    draws = [one[drawn].sum(1) for one in columns]
+    if (draws[1] == 0).any() or (draws[3] == 0).any():
+        return Difference(value, None, None)
+    values = draws[0] / draws[1] - draws[2] / draws[3]
     tail = 100 * (1 - LEVEL) / 2
     low, high = numpy.percentile(values, [tail, 100 - tail])
     return Difference(value, float(low), float(high))

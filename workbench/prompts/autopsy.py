@@ -22,6 +22,8 @@ from workbench.prompts.template import Template
 from workbench.signs import judged
 
 Embed = Callable[[list[str]], np.ndarray]
+ABOUT_ROWS = ("score", "translate", "extend", "explain", "polish", "rewrite")
+"""Tasks that answer about a row that is there: its instruction is no duplicate of itself."""
 TRUNCATED = ("MAX_TOKENS", "length")
 """What teachers call an answer that ran out of tokens."""
 
@@ -60,8 +62,10 @@ class Autopsy:
         self.kept = 0
         self.dropped: Counter[str] = Counter()
         self.registers: Counter[str] = Counter()
-        self._index = Growing(rules.duplicate) if rules.duplicate else None
-        self._meaning = _Meanings(rules.meaning, embed) if rules.meaning and embed else None
+        seeks = template.task not in ABOUT_ROWS
+        self._index = Growing(rules.duplicate) if rules.duplicate and seeks else None
+        meant = bool(rules.meaning and seeks and embed)
+        self._meaning = _Meanings(rules.meaning, embed) if meant and embed else None
         if template.samples:
             for seed in seeds:
                 self._remember(f"seed {seed.id}", seed.instruction)
@@ -80,13 +84,14 @@ class Autopsy:
         start = self.template.per_request + 1 if self.template.samples else 1
         items = parse(raw, self.template.shape, finish in TRUNCATED, start)
         return [
-            self._verdict(raw, _completed(item, self.template.task, row), sequence, place)
+            self._verdict(raw, _completed(item, self.template.task, row), sequence, place, row)
             for place, item in enumerate(items, 1)
         ]
 
-    def _verdict(self, raw: str, item: Item, sequence: int, place: int) -> Verdict:
-        needs_output = self.template.task != "evolve"
-        reason = look(item, self.rules, needs_output) or self._again(item)
+    def _verdict(
+        self, raw: str, item: Item, sequence: int, place: int, row: Seed | None
+    ) -> Verdict:
+        reason = self._reason(item, row) or self._again(item)
         name = f"{sequence:06d}-{place:02d}"
         if reason is None:
             self.kept += 1
@@ -98,6 +103,21 @@ class Autopsy:
             self.registers[register] += 1
         start, end = _where(raw, item, reason)
         return Verdict(item, name, reason, register, start, end)
+
+    def _reason(self, item: Item, row: Seed | None) -> Reason | None:
+        """What is wrong with the item by itself, or beside the row it is about."""
+        task = self.template.task
+        if task == "score":
+            return None if item.scores else Reason("no_parse", "reply", 0, item.end - item.start)
+        if reason := look(item, self.rules, task != "evolve"):
+            return reason
+        if task == "evolve" and row is not None and self.rules.echo and self.rules.duplicate:
+            near = Growing(self.rules.duplicate)
+            near.add(row.id, row.instruction)
+            if found := near.nearest(item.instruction):
+                whole, fact = (0, len(item.instruction)), f"{found.similarity:.2f}"
+                return Reason("echo", "instruction", *whole, fact, row.id, found.similarity)
+        return None
 
     def _again(self, item: Item) -> Reason | None:
         """Nearly something that is there already."""
@@ -185,6 +205,9 @@ def row_of(verdict: Verdict, provenance: dict[str, Any]) -> dict[str, Any]:
     The columns are scalars, as a dataset of the workspace has them.
     """
     item = verdict.item
+    if item.scores:
+        about = provenance.get("seeds", "")
+        return {"id": verdict.id, "row": about, **dict(item.scores), **provenance}
     turns = item.turns
     if not turns:
         asked = f"{item.instruction}\n\n{item.input}" if item.input else item.instruction

@@ -31,6 +31,8 @@ from workbench.prompts.store import (
     Store,
     ledger_line,
     lines,
+    read_replies,
+    write_made,
 )
 from workbench.prompts.teachers import Reply, Teacher
 from workbench.prompts.template import Filled, fill
@@ -92,14 +94,14 @@ class Generation:
         """Read every stored reply again, as if it came now."""
         rows: list[dict[str, Any]] = []
         verdicts: list[dict[str, Any]] = []
-        for reply in self.store.read_replies():
+        for reply in read_replies(self.store.folder):
             found = self._examined(reply)
             verdicts.append(said_of(reply, found))
-            rows += self._rows_of(reply, found)
+            rows += rows_of(self.recipe, reply, found)
         for line in lines(self.store.folder / LEDGER):
             if line.get("kind") == "request":
                 self.meter.note(line)
-        self.store.rebuild(rows, verdicts)
+        write_made(self.store.folder, rows, verdicts)
 
     def run(self, stop: threading.Event) -> Ending:
         """Ask until there is a reason to end.
@@ -250,19 +252,9 @@ class Generation:
         self.meter.registers = self.autopsy.registers
         return found
 
-    def _rows_of(self, reply: dict[str, Any], found: list[Verdict]) -> list[dict[str, Any]]:
-        provenance = {
-            "prompt": self.recipe.template.label,
-            "model": reply["model"],
-            "seeds": " ".join(reply.get("seeds", ())),
-            "request": reply["hash"],
-            "run": self.recipe.name,
-        }
-        return [row_of(one, provenance) for one in found if one.kept]
-
     def _examine(self, reply: dict[str, Any], in_flight: int) -> None:
         found = self._examined(reply)
-        rows = self._rows_of(reply, found)
+        rows = rows_of(self.recipe, reply, found)
         if rows:
             self._rows.write(*rows)
         self._verdicts.write(said_of(reply, found))
@@ -280,6 +272,20 @@ class Generation:
             meter=figures,
             left=remaining(self.meter, self.recipe.rows, seconds),
         )
+
+
+def rows_of(
+    recipe: GenerateRecipe, reply: dict[str, Any], found: list[Verdict]
+) -> list[dict[str, Any]]:
+    """The rows of one reply, each with where it came from."""
+    provenance = {
+        "prompt": recipe.template.label,
+        "model": reply["model"],
+        "seeds": " ".join(reply.get("seeds", ())),
+        "request": reply["hash"],
+        "run": recipe.name,
+    }
+    return [row_of(one, provenance) for one in found if one.kept]
 
 
 def finish_of(reply: dict[str, Any]) -> str:

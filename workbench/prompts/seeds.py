@@ -21,6 +21,8 @@ LIBRARY = Path(__file__).resolve().parents[2] / "assets" / "seeds"
 DEFAULT = "cantonese"
 DATASET = "dataset:"
 """In front of the name of a dataset of the workspace."""
+RUN = "run:"
+"""In front of the name of a generation run, whose kept rows are meant."""
 MOST = 1_000_000
 ASKING, ANSWERING = ("user",), ("assistant", "text")
 
@@ -82,7 +84,7 @@ def shipped() -> list[str]:
 
 
 def load(source: str, workspace: Workspace) -> Seeds:
-    """Seeds of a shipped file, of a dataset (``dataset:NAME``) or of a file by its path.
+    """Seeds of a shipped file, a dataset (``dataset:NAME``), a run (``run:NAME``) or a file.
 
     Raises:
         NoSeeds: nothing in it can be used.
@@ -90,6 +92,9 @@ def load(source: str, workspace: Workspace) -> Seeds:
     """
     if source.startswith(DATASET):
         return of_dataset(source.removeprefix(DATASET), workspace)
+    if source.startswith(RUN):
+        path = workspace.prompt_run(source.removeprefix(RUN)) / "rows.jsonl"
+        return read(path.read_bytes() if path.is_file() else b"", source)
     shelf = LIBRARY / f"{source}.jsonl"
     path = shelf if source and "/" not in source and shelf.is_file() else Path(source)
     try:

@@ -122,7 +122,7 @@ class Store:
             else:
                 pending.pop(key, None)
                 last[int(line["sequence"])] = str(line["outcome"])
-        for reply in self.read_replies():
+        for reply in read_replies(self.folder):
             key = (str(reply["hash"]), int(reply["attempt"]))
             standing.answered.add(int(reply["sequence"]))
             standing.highest = max(standing.highest, int(reply["sequence"]))
@@ -140,20 +140,22 @@ class Store:
         standing.answered |= set(last) - standing.open
         return standing
 
-    def read_replies(self) -> Iterator[dict[str, Any]]:
-        """Each request's reply once, in the order in which they came."""
-        seen: set[str] = set()
-        for reply in lines(self.folder / REPLIES):
-            if reply.get("hash") and reply["hash"] not in seen:
-                seen.add(reply["hash"])
-                yield reply
 
-    def rebuild(self, rows: Iterable[dict[str, Any]], verdicts: Iterable[dict[str, Any]]) -> None:
-        """Write rows and verdicts anew, whole or not at all."""
-        for name, made in ((ROWS, rows), (VERDICTS, verdicts)):
-            write_atomically(
-                self.folder / name, b"".join(orjson.dumps(one) + b"\n" for one in made)
-            )
+def write_made(
+    folder: Path, rows: Iterable[dict[str, Any]], verdicts: Iterable[dict[str, Any]]
+) -> None:
+    """Write rows and verdicts anew, each whole or not at all."""
+    for name, made in ((ROWS, rows), (VERDICTS, verdicts)):
+        write_atomically(folder / name, b"".join(orjson.dumps(one) + b"\n" for one in made))
+
+
+def read_replies(folder: Path) -> Iterator[dict[str, Any]]:
+    """Each request's reply once, in the order in which they came."""
+    seen: set[str] = set()
+    for reply in lines(folder / REPLIES):
+        if reply.get("hash") and reply["hash"] not in seen:
+            seen.add(reply["hash"])
+            yield reply
 
 
 def ledger_line(reply: Mapping[str, Any]) -> dict[str, Any]:
