@@ -125,7 +125,7 @@ def show_models(options: argparse.Namespace, settings: Settings) -> int:  # noqa
     from workbench.prompts.teachers import TeacherChoice, environment_key, made
 
     choice = TeacherChoice(options.kind, "", options.base_url)
-    names = made(choice, environment_key(choice)).models()
+    names = made(choice, environment_key(choice, anywhere=True)).models()
     return answer(options, {"models": names}, names or ["It offers no model."])
 
 
@@ -144,7 +144,7 @@ def generate(options: argparse.Namespace, settings: Settings) -> int:
     said["name"] = options.name or said.get("name") or "first-run"
     text = yaml.safe_dump(said, allow_unicode=True)
     recipe = GenerateRecipe.from_yaml(text, workspace)
-    job.start(recipe, settings, workspace, environment_key(recipe.teacher))
+    job.start(recipe, settings, workspace, environment_key(recipe.teacher, anywhere=True))
     return _followed(recipe.name, options, workspace)
 
 
@@ -167,7 +167,7 @@ def judge_run(options: argparse.Namespace, settings: Settings) -> int:
     recipe = GenerateRecipe.from_yaml(yaml.safe_dump(changed, allow_unicode=True), workspace)
     if options.name:
         recipe = replace(recipe, name=options.name)
-    job.start(recipe, settings, workspace, environment_key(recipe.teacher))
+    job.start(recipe, settings, workspace, environment_key(recipe.teacher, anywhere=True))
     return _followed(recipe.name, options, workspace)
 
 
@@ -177,7 +177,7 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
 
     workspace = Workspace(settings.workspace)
     recipe = job.recipe_of(job.find(options.run_name, workspace), workspace)
-    key = environment_key(recipe.teacher)
+    key = environment_key(recipe.teacher, anywhere=True)
     job.resume(options.run_name, settings, workspace, key, options.rows)
     return _followed(options.run_name, options, workspace)
 
@@ -319,9 +319,9 @@ def _line(event: dict[str, Any]) -> str:
     if kind == "weather":
         wait = f", waiting {event['wait']:.0f} s" if event.get("wait") else ""
         return f"request {event['sequence']}: {event['outcome']}{wait}"
-    if kind == "failed":
-        return str(event.get("sentence", ""))
-    return "" if kind in ("progress", "begun") else f"{kind} {event.get('why', '')}".strip()
+    return (
+        "" if kind in ("progress", "begun", "failed") else f"{kind} {event.get('why', '')}".strip()
+    )
 
 
 def _recipe_file(path: Path) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Generation:
         self.meter = Meter(price)
         self.autopsy = Autopsy(recipe.template, recipe.rules, seeds, embed)
         self.landing = landing
+        self._looked_at = 0
         self._rebuild()
         self._rows = Appended(folder / ROWS, durable=False)
         self._verdicts = Appended(folder / VERDICTS, durable=False)
@@ -176,8 +177,7 @@ class Generation:
         """False when what is on its way will probably do: nobody pays for rows nobody asked for."""
         if not self.recipe.rows or not in_flight:
             return True
-        answered = max(1, self.meter.paid)
-        expected = self.autopsy.kept / answered if self.autopsy.kept else self._hoped()
+        expected = self.autopsy.kept / self._looked_at if self.autopsy.kept else self._hoped()
         return self.autopsy.kept + in_flight * expected < self.recipe.rows
 
     def _hoped(self) -> float:
@@ -242,6 +242,7 @@ class Generation:
         return self.seeds[int(reply["sequence"]) % len(self.seeds)]
 
     def _examined(self, reply: dict[str, Any]) -> list[Verdict]:
+        self._looked_at += 1
         if not reply["text"] and reply["outcome"] != "ok":
             return []
         found = self.autopsy.examine(

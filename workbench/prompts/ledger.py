@@ -21,7 +21,7 @@ from workbench.workspace import Workspace
 
 PRICES = "prices.yaml"
 MILLION = 1_000_000
-UNPAID = ("429_minute", "429_day", "5xx")
+UNPAID = ("429_minute", "429_day", "5xx", "wrong_key", "refused")
 """Outcomes after which the same request may be sent again."""
 ENOUGH_REQUESTS = 3
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workbench.errors import DayLimit, Stopped, TeacherDown
+from workbench.errors import DayLimit, RequestRefused, Stopped, TeacherDown, WrongKey
 from workbench.models.decoding import Stoppable
 from workbench.prompts.teachers import Options, Reply, Said, Teacher
 
@@ -121,7 +121,14 @@ class Weather:
         while True:
             self._limiter.wait(stop)
             sending(attempt)
-            reply = self._teacher.ask(prompt, self._within(options), schema, hard, said)
+            try:
+                reply = self._teacher.ask(prompt, self._within(options), schema, hard, said)
+            except WrongKey:
+                came(attempt, Reply("wrong_key"))
+                raise
+            except RequestRefused as error:
+                came(attempt, Reply("refused", reason=str(error.facts["reason"])))
+                raise
             came(attempt, reply)
             if not self._again(reply, attempt, stop):
                 return reply

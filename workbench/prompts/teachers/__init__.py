@@ -17,11 +17,11 @@ from workbench.models.decoding import Stoppable
 
 Outcome = Literal[
     "ok", "blocked", "truncated", "empty", "malformed", "429_minute", "429_day", "5xx", "timeout",
-    "cut", "stopped", "lost",
+    "cut", "stopped", "lost", "wrong_key", "refused",
 ]  # fmt: skip
 OUTCOMES: tuple[Outcome, ...] = (
     "ok", "blocked", "truncated", "empty", "malformed", "429_minute", "429_day", "5xx", "timeout",
-    "cut", "stopped", "lost",
+    "cut", "stopped", "lost", "wrong_key", "refused",
 )  # fmt: skip
 """``cut``: the connection broke after the request was sent; ``stopped``: the person stopped it;
 ``lost``: its process died while it was on its way. All three may have been paid for."""
@@ -164,9 +164,13 @@ class Key:
         return bool(self.value)
 
 
-def environment_key(choice: TeacherChoice) -> Key:
-    """The owner's key, for the owner's own address only: a typed one must not get it."""
-    if choice.base_url:
+def environment_key(choice: TeacherChoice, anywhere: bool = False) -> Key:
+    """The owner's key, for the owner's own address: one typed on the page must not get it.
+
+    Args:
+        anywhere: it is the owner who names the address, at a terminal.
+    """
+    if choice.base_url and not anywhere:
         return Key()
     found = (os.environ.get(name, "").strip() for name in KEYS.get(choice.kind, ()))
     return Key(next((one for one in found if one), ""))
