@@ -26,8 +26,8 @@ def build(settings: Settings) -> gr.Blocks:
         with gr.Tabs(elem_classes="tri-tabs"):
             with gr.Tab(label("compare.name"), id="compare"):
                 greetings = compare.build(house, language)
-            with gr.Tab(label("prompts.name"), id="prompts"):
-                prompts.build()
+            with gr.Tab(label("prompts.name"), id="prompts") as asking:
+                greetings += prompts.build(house, language, asking)
             with gr.Tab(label("data.name"), id="data"):
                 greetings += data.build(house, language)
             with gr.Tab(label("tune.name"), id="tune") as tuning:

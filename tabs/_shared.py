@@ -63,6 +63,23 @@ class Stops:
                 self._events.pop((session, work)).set()
 
 
+class Secrets:
+    """What visitors typed and nobody else may see: in memory, for one session, never written."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, dict[str, str]] = {}
+
+    def put(self, request: gr.Request, name: str, value: str) -> None:
+        self._kept.setdefault(request.session_hash or "", {})[name] = value
+
+    def get(self, request: gr.Request, name: str) -> str:
+        return self._kept.get(request.session_hash or "", {}).get(name, "")
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor closed the page."""
+        self._kept.pop(request.session_hash or "", None)
+
+
 @dataclass(frozen=True)
 class House:
     """What every handler needs."""
@@ -72,6 +89,7 @@ class House:
     history: History
     stops: Stops = field(default_factory=Stops)
     shelf: Shelf = field(default_factory=Shelf)
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
 
     @classmethod
     def build(cls, settings: Settings) -> House:
@@ -87,6 +105,7 @@ class House:
     def leave(self, request: gr.Request) -> None:
         """The visitor closed the page: their work stops, and on a Space their rows go."""
         self.stops.leave(request)
+        self.secrets.leave(request)
         if on_space():
             root = self.workspace(request).root
             self.shelf.close_all(root)

@@ -14,8 +14,12 @@ from typing import Any
 from workbench import jobs
 from workbench.errors import NothingKept, WorkbenchError
 from workbench.prompts import job, judging, store
+from workbench.prompts.autopsy import Verdict
+from workbench.prompts.engine import finish_of
 from workbench.prompts.ledger import Meter, prices, remaining, summed
+from workbench.prompts.parsing import parse
 from workbench.prompts.recipe import GenerateRecipe
+from workbench.prompts.rules import Reason
 from workbench.workspace import Workspace, write_atomically
 
 
@@ -84,6 +88,20 @@ def one(name: str, workspace: Workspace) -> Run:
         sentence=str(last.get("sentence", "")) if status == "failed" else "",
         time=float(last.get("time", 0) or jobs.read_state(folder).get("time", 0)),
     )
+
+
+def noted(recipe: GenerateRecipe, reply: dict[str, Any], note: dict[str, Any]) -> list[Verdict]:
+    """The verdicts on one reply as the run noted them, with the items they are about."""
+    start = recipe.template.per_request + 1 if recipe.template.samples else 1
+    cut = finish_of(reply) == "MAX_TOKENS"
+    items = parse(reply["text"], recipe.template.shape, cut, start)
+    return [
+        Verdict(
+            item, said["id"], Reason(**said["reason"]) if "reason" in said else None,
+            said["register"], said["start"], said["end"],
+        )
+        for item, said in zip(items, note["items"], strict=False)
+    ]  # fmt: skip
 
 
 def _count(meter: Meter, line: dict[str, Any]) -> None:

@@ -77,6 +77,28 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield said
 
 
+def tail(path: Path, count: int, most_bytes: int = 12_000_000) -> list[dict[str, Any]]:
+    """The last whole lines of a file, without reading all of it."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - most_bytes))
+            raw = file.read()
+    except FileNotFoundError:
+        return []
+    found: list[dict[str, Any]] = []
+    for line in reversed(raw.split(b"\n")):
+        if len(found) >= count:
+            break
+        try:
+            said = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(said, dict):
+            found.append(said)
+    return found[::-1]
+
+
 @dataclass
 class Standing:
     """How far a run has come, read from its files."""
