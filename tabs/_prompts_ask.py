@@ -101,8 +101,9 @@ class Panel:
                     -1, label=label("teacher.thinking"), info=label("teacher.thinking_info"),
                     precision=0, minimum=-1, min_width=200,
                 )  # fmt: skip
+                known = [(one, one) for one in BLOCKING]
                 self.safety = gr.Dropdown(
-                    [(label("teacher.safety_default"), THRESHOLDS[0]), *zip(BLOCKING, BLOCKING)],
+                    [(label("teacher.safety_default"), THRESHOLDS[0]), *known],
                     value="default", label=label("teacher.safety"), min_width=200,
                 )  # fmt: skip
                 self.structured = gr.Checkbox(

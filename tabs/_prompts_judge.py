@@ -57,11 +57,10 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
         workspace = house.workspace(request)
         names = [one for one in job.listed(workspace) if not one.endswith(judging.SUFFIX)]
         scoring = [one.label for one in template.listed(workspace) if one.task == "score"]
+        usual = next((one for one in scoring if one.startswith(judging.SCORER)), None)
         return (
             gr.update(choices=names, value=chosen if chosen in names else next(iter(names), None)),
-            gr.update(
-                choices=scoring, value=scorer if scorer in scoring else next(iter(scoring), None)
-            ),
+            gr.update(choices=scoring, value=scorer if scorer in scoring else usual),
         )
 
     def begin(

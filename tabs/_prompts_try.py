@@ -33,7 +33,11 @@ from workbench.workspace import Workspace
 REDRAW_SECONDS = 0.4
 TRIES = ".tries"
 """Beside the runs: what was tried once is paid for too, and kept."""
-FIRST = "self-instruct-cantonese"
+FIRST = {
+    "local": "self-instruct-base", "gemini": "self-instruct-cantonese",
+    "openai": "self-instruct-cantonese",
+}  # fmt: skip
+"""The prompt that suits each kind of teacher: a base only goes on with a list."""
 WORK: dict[str, Any] = {
     "api_visibility": "private", "concurrency_id": "prompts", "concurrency_limit": 4,
     "show_progress": "hidden",
@@ -45,7 +49,7 @@ class Editor:
 
     def __init__(self, house: House, language: gr.Textbox, panel: Panel) -> None:
         names = [one.label for one in _newest(Workspace(house.settings.workspace))]
-        first = next((one for one in names if one.startswith(FIRST)), names[0] if names else None)
+        first = _suiting("local", names)
         with gr.Row():
             self.prompt = gr.Dropdown(
                 names, value=first, label=label("prompts.prompt"), elem_id="prompts-prompt",
@@ -71,14 +75,14 @@ class Editor:
             self.preview = gr.HTML()
             self.another = gr.Button(label("prompts.another"), size="sm", elem_id="prompts-another")
         self.said = gr.HTML(elem_id="prompts-editor-said")
-        self._wire(house, language)
+        self._wire(house, language, panel, names)
         _build_try(house, language, panel, self)
 
     @property
     def inputs(self) -> list[Any]:
         return [self.prompt, self.text, self.seeds]
 
-    def _wire(self, house: House, language: gr.Textbox) -> None:
+    def _wire(self, house: House, language: gr.Textbox, panel: Panel, names: list[str]) -> None:
         def choose(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
             if not name:
                 return gr.skip(), gr.skip()
@@ -105,9 +109,9 @@ class Editor:
                 kept = template.save(edited(name, text, workspace), workspace)
             except Exception as error:
                 return failed(language, error), gr.skip()
-            names = [one.label for one in template.listed(workspace)]
+            choices = titled(language, template.listed(workspace))
             said = notice("good", say(language, "prompts.version_kept", name=kept.label))
-            return said, gr.update(choices=names, value=kept.label)
+            return said, gr.update(choices=choices, value=kept.label)
 
         def show(request: gr.Request, language: str, name: str, text: str) -> str:
             try:
@@ -124,7 +128,14 @@ class Editor:
             except Exception as error:
                 return failed(language, error)
 
+        def suit(kind: str, chosen: str | None) -> Any:
+            """Another kind of teacher, and the prompt for the last one still chosen."""
+            if (chosen or "").partition("@")[0] not in FIRST.values():
+                return gr.skip()
+            return _suiting(kind, names)
+
         inputs = [language, self.number, *self.inputs]
+        panel.kind.change(suit, [panel.kind, self.prompt], self.prompt, **QUICK)
         self.prompt.change(choose, [language, self.prompt], [self.text, self.about], **FOLLOW).then(
             draw, inputs, self.preview, **FOLLOW
         )
@@ -136,11 +147,28 @@ class Editor:
         )
         self.keep.click(keep, [language, self.prompt, self.text], [self.said, self.prompt], **QUICK)
         self.show.click(show, [language, self.prompt, self.text], self.changes, **FOLLOW)
+
+        def entitle(request: gr.Request, language: str) -> Any:
+            """The prompts by their titles in the person's language."""
+            return gr.update(choices=titled(language, _newest(house.workspace(request))))
+
         self.greetings: list[tuple[Any, ...]] = [
+            (entitle, language, self.prompt),
             (choose, [language, self.prompt], [self.text, self.about]),
             (draw, inputs, self.preview),
         ]
         self.offer = _sources(house)
+
+
+def titled(language: str, found: list[Template]) -> list[tuple[str, str]]:
+    """Prompts as choices: what each is called, then its name and version."""
+    return [(f"{one.called(language)} · {one.label}", one.label) for one in found]
+
+
+def _suiting(kind: str, names: list[str]) -> str | None:
+    wanted = f"{FIRST[kind]}@"
+    found = [one for one in names if one.startswith(wanted)]
+    return found[-1] if found else next(iter(names), None)
 
 
 def _newest(workspace: Workspace) -> list[Template]:

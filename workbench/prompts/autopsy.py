@@ -42,6 +42,8 @@ class Verdict:
     start: int
     end: int
     """Code points of the raw reply that decided, or the whole item."""
+    original: str = ""
+    """The instruction that this one grew from, in the task ``evolve``."""
 
     @property
     def kept(self) -> bool:
@@ -102,7 +104,8 @@ class Autopsy:
         if reason is None:
             self.registers[register] += 1
         start, end = _where(raw, item, reason)
-        return Verdict(item, name, reason, register, start, end)
+        grew = row.instruction if row is not None and self.template.task == "evolve" else ""
+        return Verdict(item, name, reason, register, start, end, grew)
 
     def _reason(self, item: Item, row: Seed | None) -> Reason | None:
         """What is wrong with the item by itself, or beside the row it is about."""
@@ -218,6 +221,8 @@ def row_of(verdict: Verdict, provenance: dict[str, Any]) -> dict[str, Any]:
     }
     if item.input and not item.turns:
         row["input"] = item.input
+    if verdict.original:
+        row["original"] = verdict.original
     return {**row, "register": verdict.register, **provenance}
 
 

@@ -158,9 +158,7 @@ def judge_run(options: argparse.Namespace, settings: Settings) -> int:
         judging.choose_threshold(options.run_name, options.threshold, workspace)
         document = {"run": options.run_name, "threshold": options.threshold}
         return answer(options, document, [f"rows below {options.threshold:g} are tagged"])
-    label = options.prompt or next(
-        (one.label for one in template.listed(workspace) if one.task == "score"), ""
-    )
+    label = options.prompt or judging.SCORER
     made = judging.recipe_for(options.run_name, template.find(label, workspace), workspace)
     said = yaml.safe_load(made.to_yaml())
     changed = said | _chosen(options, said) | {"rows": 0}

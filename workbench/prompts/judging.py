@@ -21,6 +21,8 @@ from workbench.prompts.template import Template
 from workbench.workspace import Workspace, write_atomically
 
 SUFFIX = "-scores"
+SCORER = "score-quality"
+"""The prompt that scores, when none is chosen."""
 RATINGS, SETTINGS = "ratings.jsonl", "judging.yaml"
 LOWEST, HIGHEST = 1, 6
 ASKED = 20
