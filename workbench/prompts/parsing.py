@@ -349,6 +349,8 @@ def _versions(raw: str, _start: int) -> Iterator[Item]:
             yield Item(output=text.strip(), start=begin, end=begin + len(text), number=place + 1)
         return
     found = list(_VERSION.finditer(raw))
+    if named := [one for one in found if one["one"] or one["two"]]:
+        found = named  # a plain 1. is then a list inside a version
     for place, one in enumerate(found):
         until = found[place + 1].start() if place + 1 < len(found) else len(raw)
         said = one["one"] or one["two"] or one["three"]
