@@ -142,7 +142,8 @@ def _section_item(
 
 
 def _cleaned(text: str) -> str:
-    """A section without what only divides it from the next."""
+    """A section without what only divides it from the next, its lines ending as ours do."""
+    text = text.replace("\r\n", "\n")
     before = None
     while before != text:
         before = text
@@ -506,7 +507,7 @@ def _named(found: re.Match[str]) -> str:
 
 def _text(raw: str, start: int) -> Iterator[Item]:
     """The whole reply is the answer, without a fence around all of it."""
-    text = raw.strip()
+    text = raw.strip().replace("\r\n", "\n")
     if text.startswith("```") and text.endswith("```") and text.count("```") == 2:
         text = text.split("\n", 1)[-1].removesuffix("```").strip() if "\n" in text else text
     if text:
