@@ -122,11 +122,9 @@ def tally(language: str, kept: int, dropped: dict[str, int]) -> str:
 
 
 def money(language: str, value: float | None) -> str:
-    """Dollars, with as many places as they need; a model of one's own is free."""
+    """Dollars, with as many places as they need."""
     if value is None:
         return say(language, "prompts.no_price")
-    if value == 0:
-        return say(language, "prompts.free")
     return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
 
 
