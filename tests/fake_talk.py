@@ -101,9 +101,7 @@ def numbered(tasks: list[dict[str, Any]], start: int, cantonese_labels: bool) ->
 
 
 _NEXT = re.compile(r"(\d+)\s*[.．、]\s*(?:Instruction|指示)\s*[:：]?\s*$")
-_ASKED = re.compile(
-    r"(?:to|until|up to|到|至|去到)\s*(?:number|第)?\s*(\d+)|(\d+)\s*(?:tasks|個任務|條任務)"
-)
+_ASKED = re.compile(r"\bnumber (\d+)\b|第 ?(\d+) ?條|\b[Gg]o on to (\d+)")
 
 
 def answer(prompt: str, number: int, seed: int, language: str = "cantonese") -> tuple[str, int]:
@@ -119,17 +117,32 @@ def answer(prompt: str, number: int, seed: int, language: str = "cantonese") -> 
         return _versions(number, seed, language, draw), 3
     if re.search(r"^(?:User|用戶|客人)\s*[:：]", prompt, re.MULTILINE):
         return _conversation(number, seed, language, draw), 2
-    if "###" in prompt or re.search(r"\d+[.．、]\s*(?:Instruction|指示)", prompt):
-        hanging = _NEXT.search(prompt)
+    if "JSON" in prompt and ('"instruction"' in prompt or '"question"' in prompt):
+        return _fenced(prompt, number, seed, language, draw)
+    hanging = _NEXT.search(prompt)
+    if hanging or "###" in prompt:
         start = int(hanging[1]) if hanging else 1
-        asked = [int(one or other) for one, other in _ASKED.findall(prompt)]
-        last = max([one for one in asked if start <= one <= 200], default=start + 9)
-        made = [
-            task(number + place, seed) if language == "cantonese" else foreign(language, draw)
-            for place in range(last - start + 1)
-        ]
+        said = [int(next(filter(None, one))) for one in _ASKED.findall(prompt)]
+        last = next((one for one in said if start < one <= 200), start + 9)
+        made = [_one(number + place, seed, language, draw) for place in range(last - start + 1)]
         return numbered(made, start, "指示" in prompt), len(made)
     return _plain(number, seed, language, draw), 1
+
+
+def _one(number: int, seed: int, language: str, draw: random.Random) -> dict[str, Any]:
+    return task(number, seed) if language == "cantonese" else foreign(language, draw)
+
+
+def _fenced(
+    prompt: str, number: int, seed: int, language: str, draw: random.Random
+) -> tuple[str, int]:
+    """JSON as a chat model writes it: between fences."""
+    count = 1 if "one JSON object" in prompt else 5
+    made = [_one(number + place, seed, language, draw) for place in range(count)]
+    if '"question"' in prompt:
+        made = [{"question": one["instruction"], "answer": one["output"]} for one in made]
+    body = json.dumps(made[0] if count == 1 else made, ensure_ascii=False, indent=2)
+    return f"```json\n{body}\n```", count
 
 
 def scores(prompt: str, draw: random.Random) -> str:
@@ -139,8 +152,7 @@ def scores(prompt: str, draw: random.Random) -> str:
 
 
 def _plain(number: int, seed: int, language: str, draw: random.Random) -> str:
-    one = task(number, seed) if language == "cantonese" else foreign(language, draw)
-    return str(one["output"])
+    return str(_one(number, seed, language, draw)["output"])
 
 
 def _versions(number: int, seed: int, language: str, draw: random.Random) -> str:
@@ -151,7 +163,7 @@ def _versions(number: int, seed: int, language: str, draw: random.Random) -> str
 def _conversation(number: int, seed: int, language: str, draw: random.Random) -> str:
     lines = []
     for place in range(2):
-        one = task(number + place, seed) if language == "cantonese" else foreign(language, draw)
+        one = _one(number + place, seed, language, draw)
         asked = " ".join(part for part in (one["instruction"], one["input"]) if part)
         lines += [f"User: {asked}", f"Assistant: {one['output']}"]
     return "\n".join(lines)
@@ -182,7 +194,10 @@ def _fill(
         least = int(schema.get("minItems") or 3)
         most = int(schema.get("maxItems") or max(least, 3))
         items = schema.get("items") or {"type": "string"}
-        return [_fill(items, name, fresh, draw, fresh()) for _ in range(draw.randint(least, most))]
+        count = draw.randint(least, most)
+        if roles := ((items.get("properties") or {}).get("role") or {}).get("enum"):
+            return _turns(items, roles, count - count % len(roles), fresh, draw)
+        return [_fill(items, name, fresh, draw, fresh()) for _ in range(count)]
     if kind == "object":
         fields = schema.get("properties") or {}
         return {key: _fill(part, key, fresh, draw, one) for key, part in fields.items()}
@@ -192,6 +207,19 @@ def _fill(
     if kind == "boolean":
         return draw.random() < 0.5
     return _text(name, one)
+
+
+def _turns(
+    items: Mapping[str, Any], roles: list[str], count: int, fresh: Any, draw: random.Random
+) -> list[Any]:
+    """Who speaks takes turns; the first asks."""
+    made = []
+    for place in range(count):
+        one = fresh()
+        turn = _fill(items, "", fresh, draw, one)
+        said = one["output"] if place % len(roles) else one["instruction"]
+        made.append({**turn, "role": roles[place % len(roles)], "content": said})
+    return made
 
 
 def _text(name: str, one: dict[str, Any]) -> str:

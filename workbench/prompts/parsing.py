@@ -142,7 +142,8 @@ def _section_item(
 
 
 def _cleaned(text: str) -> str:
-    """A section without what only divides it from the next."""
+    """A section without what only divides it from the next, its lines ending as ours do."""
+    text = text.replace("\r\n", "\n")
     before = None
     while before != text:
         before = text
@@ -349,6 +350,8 @@ def _versions(raw: str, _start: int) -> Iterator[Item]:
             yield Item(output=text.strip(), start=begin, end=begin + len(text), number=place + 1)
         return
     found = list(_VERSION.finditer(raw))
+    if named := [one for one in found if one["one"] or one["two"]]:
+        found = named  # a plain 1. is then a list inside a version
     for place, one in enumerate(found):
         until = found[place + 1].start() if place + 1 < len(found) else len(raw)
         said = one["one"] or one["two"] or one["three"]
@@ -504,7 +507,7 @@ def _named(found: re.Match[str]) -> str:
 
 def _text(raw: str, start: int) -> Iterator[Item]:
     """The whole reply is the answer, without a fence around all of it."""
-    text = raw.strip()
+    text = raw.strip().replace("\r\n", "\n")
     if text.startswith("```") and text.endswith("```") and text.count("```") == 2:
         text = text.split("\n", 1)[-1].removesuffix("```").strip() if "\n" in text else text
     if text:
