@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from _machine import facts, ratios, table
 
@@ -149,7 +150,8 @@ def _replies(count: int) -> Iterator[str]:
     """Numbered replies out of spoken Cantonese, one item in ten nearly one before it."""
     import pycantonese
 
-    spoken = ["".join(t.word for t in u.tokens) for u in pycantonese.hkcancor().utterances()]
+    corpus: Any = pycantonese.hkcancor()
+    spoken = ["".join(t.word for t in u.tokens) for u in corpus.utterances()]
     spoken = [one for one in spoken if len(one) > 3]
     draw = random.Random(1)
     asked = ["".join(draw.sample(spoken, 2)) for _ in range(count)]

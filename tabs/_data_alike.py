@@ -14,6 +14,7 @@ import numpy as np
 
 from tabs._data_desk import WORK, Desk, run_step
 from tabs._data_rows import bars, difference
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.alike import FLOORS, Likeness
@@ -58,7 +59,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     )
     found = gr.HTML(elem_id="alike-found")
     with gr.Row(elem_classes="tri-actions"):
-        rule = gr.Dropdown(
+        survivor = gr.Dropdown(
             [(label(f"alike.rule_{one}"), one) for one in RULES],
             value="longest", label=label("alike.rule"), elem_id="alike-rule",
         )  # fmt: skip
@@ -69,15 +70,18 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     what = [desk.language, desk.chosen, method, part, other, model]
     told = [desk.said, desk.status, desk.changed]
 
+    @rule("look")
     def choices(request: gr.Request, name: str) -> Any:
         others = [("–", ""), *((one, one) for one in desk.names(request) if one != name)]
         return gr.update(choices=others)
 
+    @rule("look")
     def floor(method: str) -> Any:
         low = min(FLOORS[method], 0.99)  # type: ignore[index]
         usual = {"exact": 1.0, "near": 0.8, "meaning": 0.95}[method]
         return gr.update(minimum=low, value=usual)
 
+    @rule("work")
     def look(
         request: gr.Request, language: str, name: str, method: str, part: str, other: str,
         model: str, threshold: float,
@@ -92,21 +96,23 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error), gr.skip()
 
+    @rule("look")
     def dragged(*values: Any) -> Any:
         """The pairs are on the disk by now: only the picture changes."""
         *_, last = look(*values)
         return last
 
+    @rule("work")
     def do(
         request: gr.Request, language: str, name: str, method: str, part: str, other: str,
-        model: str, threshold: float, rule: str, preferred: str,
+        model: str, threshold: float, survivor: str, preferred: str,
     ) -> Iterator[Any]:  # fmt: skip
         sources = tuple(one.strip() for one in (preferred or "").split(",") if one.strip())
         try:
             step = (
                 Overlap(other, "", method, part, threshold, model or "")  # type: ignore[arg-type]
                 if other
-                else Duplicates(method, part, threshold, rule, sources, model or "")  # type: ignore[arg-type]
+                else Duplicates(method, part, threshold, survivor, sources, model or "")  # type: ignore[arg-type]
             )
         except WorkbenchError as error:
             yield failed(language, error), gr.skip(), gr.skip()
@@ -117,8 +123,8 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     method.change(floor, method, threshold, **QUICK)
     search.click(look, [*what, threshold], [desk.said, found], **WORK)
     threshold.release(dragged, [*what, threshold], [desk.said, found], **QUICK)
-    apply.click(do, [*what, threshold, rule, preferred], told, **WORK)
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    apply.click(do, [*what, threshold, survivor, preferred], told, **WORK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
 
 
 def _pairs(

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from tabs._models import DEFAULT_MODELS, offered
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice, on_space
 from tabs._words import label, say
 from workbench.errors import NotAllowed
@@ -119,6 +120,7 @@ class Panel:
         ]  # fmt: skip
 
     def _wire(self, house: House, language: gr.Textbox) -> None:
+        @rule("look")
         def change(request: gr.Request, language: str, kind: str) -> tuple[Any, ...]:
             models, first, tokens = STARTS[kind]
             if kind == "local":
@@ -130,12 +132,14 @@ class Panel:
                 _key_line(house, request, language, kind),
             )
 
+        @rule("own")
         def remember(request: gr.Request, language: str, key: str, kind: str) -> tuple[str, str]:
             """The box is emptied; the key stays in memory until this page is closed."""
             if key.strip():
-                house.secrets.put(request, kind, key.strip())
+                house.typed.put(request, kind, key.strip())
             return "", _key_line(house, request, language, kind)
 
+        @rule("generate")
         def ask_models(
             request: gr.Request, language: str, *values: Any
         ) -> Iterator[tuple[Any, ...]]:
@@ -181,15 +185,18 @@ def asking_of(values: tuple[Any, ...] | list[Any]) -> Asking:
 
 
 def key_of(house: House, request: gr.Request, choice: TeacherChoice) -> Key:
-    """The key this visitor typed, else the owner's, which visitors of a Space do not get.
+    """The key this visitor typed, else the owner's, which is for the owner.
 
     Raises:
-        NotAllowed: on a Space nobody chooses the address.
+        NotAllowed: the server is sent to no address that a guest or a visitor names.
     """
-    if on_space() and choice.base_url:
+    visitor = house.who(request)
+    if choice.base_url and not visitor.may("import_from_url"):
         raise NotAllowed(model=choice.base_url)
-    typed = Key(house.secrets.get(request, choice.kind))
-    return typed if typed or on_space() else environment_key(choice)
+    typed = Key(house.typed.get(request, choice.kind))
+    if typed or not visitor.may("generate_with_owner_key"):
+        return typed
+    return environment_key(choice)
 
 
 def teacher_of(
@@ -207,7 +214,7 @@ def teacher_of(
     if choice.kind == "local":
         from workbench.prompts.teachers.local import Local
 
-        house.references([choice.model])
+        house.references([choice.model], request)
         return Local(choice, house.pool, stop, tell)
     return made(choice, key_of(house, request, choice))
 
@@ -216,10 +223,10 @@ def _key_line(house: House, request: gr.Request, language: str, kind: str) -> st
     """Whether there is a key, without a character of it."""
     if kind == "local":
         return ""
-    if house.secrets.get(request, kind):
+    if house.typed.get(request, kind):
         return notice("good", say(language, "teacher.key_kept"))
     choice = TeacherChoice(kind, "any")
-    if not on_space() and environment_key(choice):
+    if house.who(request).may("generate_with_owner_key") and environment_key(choice):
         return notice("good", say(language, "teacher.key_environment"))
     wanted = "teacher.key_wanted" if needs_key(choice) else "teacher.key_perhaps"
     return notice("info", say(language, wanted))

@@ -10,6 +10,7 @@ import gradio as gr
 from tabs._prompts_ask import Panel, asking_of, key_of
 from tabs._prompts_judge_views import picture
 from tabs._prompts_views import meter
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice
 from tabs._words import label, say
 from workbench import jobs
@@ -53,6 +54,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
         choose = gr.Button(label("judge.choose"), elem_id="judge-choose", scale=1)
     clock = gr.Timer(POLL_SECONDS, active=False)
 
+    @rule("look")
     def choices(request: gr.Request, chosen: str | None, scorer: str | None) -> tuple[Any, Any]:
         workspace = house.workspace(request)
         names = [one for one in job.listed(workspace) if not one.endswith(judging.SUFFIX)]
@@ -63,6 +65,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             gr.update(choices=scoring, value=scorer if scorer in scoring else usual),
         )
 
+    @rule("generate")
     def begin(
         request: gr.Request, language: str, name: str, scorer: str, most: int, *values: Any
     ) -> tuple[Any, ...]:
@@ -70,7 +73,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             asking = asking_of(values)
             workspace = house.workspace(request)
             if asking.choice.kind == "local":
-                house.references([asking.choice.model])
+                house.references([asking.choice.model], request)
             recipe = judging.recipe_for(
                 name or "", template.find(scorer or "", workspace), workspace,
                 teacher=asking.choice, options=asking.options, concurrency=asking.concurrency,
@@ -78,14 +81,15 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             )  # fmt: skip
             key = key_of(house, request, asking.choice)
             if workspace.prompt_run(recipe.name).exists():
-                job.resume(recipe.name, house.settings, workspace, key)
+                job.resume(recipe.name, house.settings_for(request), workspace, key)
             else:
-                job.start(recipe, house.settings, workspace, key)
+                job.start(recipe, house.settings_for(request), workspace, key)
         except Exception as error:
             return failed(language, error), gr.skip()
         text = notice("good", say(language, "prompts.started", name=recipe.name))
         return text, gr.Timer(active=True)
 
+    @rule("look")
     def follow(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         try:
             workspace = house.workspace(request)
@@ -98,6 +102,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
         except Exception as error:
             return failed(language, error), gr.Timer(active=False)
 
+    @rule("look")
     def halt(request: gr.Request, language: str, name: str | None) -> str:
         try:
             job.stop(judging.name_of(name or ""), house.workspace(request))
@@ -105,6 +110,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             return failed(language, error)
         return notice("info", say(language, "prompts.stop_asked", name=name))
 
+    @rule("look")
     def offer(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         """The next row to rate, and what the ratings so far say."""
         if not name:
@@ -116,6 +122,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             return failed(language, error), "", ""
 
     def rate(mark: int) -> Any:
+        @rule("own")
         def rated(
             request: gr.Request, language: str, name: str | None, current: str
         ) -> tuple[Any, ...]:
@@ -128,6 +135,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
 
         return rated
 
+    @rule("own")
     def tag(request: gr.Request, language: str, name: str | None, value: float) -> str:
         try:
             workspace = house.workspace(request)

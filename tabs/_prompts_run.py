@@ -17,6 +17,7 @@ import gradio as gr
 from tabs._prompts_ask import Panel, asking_of, key_of
 from tabs._prompts_try import WORK, Editor, edited, source_of
 from tabs._prompts_views import listing, meter, side_by_side, tally
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.importing import ImportRequest, bring_file
@@ -73,6 +74,7 @@ def build(
     clock = gr.Timer(POLL_SECONDS, active=False)
     seen = gr.State("")
 
+    @rule("generate")
     def begin(
         request: gr.Request, language: str, called: str, count: int, most: int, money: float,
         most_tokens: int, prompt: str, text: str, source: str, *values: Any,
@@ -81,7 +83,7 @@ def build(
             asking = asking_of(values)
             workspace = house.workspace(request)
             if asking.choice.kind == "local":
-                house.references([asking.choice.model])
+                house.references([asking.choice.model], request)
             chosen = edited(prompt, text, workspace)
             recipe = GenerateRecipe(
                 called, chosen, source_of(source), asking.choice, asking.options,
@@ -89,7 +91,12 @@ def build(
                 per_minute=asking.per_minute,
                 budget=Budget(int(most or 0), int(most_tokens or 0), float(money or 0)),
             )  # fmt: skip
-            job.start(recipe, house.settings, workspace, key_of(house, request, asking.choice))
+            job.start(
+                recipe,
+                house.settings_for(request),
+                workspace,
+                key_of(house, request, asking.choice),
+            )
         except Exception as error:
             return failed(language, error), gr.skip(), gr.skip()
         names = job.listed(workspace)
@@ -99,11 +106,13 @@ def build(
             gr.Timer(active=True),
         )
 
+    @rule("look")
     def choices(request: gr.Request, chosen: str | None) -> Any:
         names = job.listed(house.workspace(request))
         value = chosen if chosen in names else (names[0] if names else None)
         return gr.update(choices=names, value=value)
 
+    @rule("look")
     def draw(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         """The meter, the last replies, whether to look again, and what was drawn."""
         if not name:
@@ -120,10 +129,12 @@ def build(
         drawn = f"{name}/{found.status}/{found.meter.requests}/{found.meter.kept}/{weather}"
         return shown, replies, gr.Timer(active=going), f"{drawn}/{language}"
 
+    @rule("look")
     def tick(request: gr.Request, language: str, name: str | None, seen: str) -> tuple[Any, ...]:
         made = draw(request, language, name)
         return (gr.skip(), gr.skip(), gr.skip(), gr.skip()) if made[3] == seen else made
 
+    @rule("look")
     def halt(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         try:
             job.stop(name or "", house.workspace(request))
@@ -132,12 +143,13 @@ def build(
         said = notice("info", say(language, "prompts.stop_asked", name=name))
         return said, gr.Timer(active=True)
 
+    @rule("generate")
     def go_on(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         try:
             workspace = house.workspace(request)
             recipe = job.recipe_of(job.find(name or "", workspace), workspace)
             key = key_of(house, request, recipe.teacher)
-            job.resume(name or "", house.settings, workspace, key)
+            job.resume(name or "", house.settings_for(request), workspace, key)
         except Exception as error:
             return failed(language, error), gr.skip()
         said = notice("info", say(language, "prompts.resume_asked", name=name))
@@ -235,6 +247,7 @@ def _build_replay(house: House, language: gr.Textbox, run: gr.Dropdown) -> None:
         chosen |= {one: one in (rest[-1] or []) for one in SWITCHES}
         return Rules.of(asdict(recipe), chosen)
 
+    @rule("look")
     def show(request: gr.Request, name: str | None) -> list[Any]:
         """The rules of the run, as widgets."""
         try:
@@ -246,6 +259,7 @@ def _build_replay(house: House, language: gr.Textbox, run: gr.Dropdown) -> None:
         return [rules.register, *numbers, [one for one in SWITCHES if getattr(rules, one)]]
 
     def work(keeping: bool) -> Any:
+        @rule("work")
         def reread(
             request: gr.Request, language: str, name: str | None, *values: Any
         ) -> Iterator[str]:
@@ -294,6 +308,7 @@ def _build_out(house: House, language: gr.Textbox, run: gr.Dropdown) -> None:
         said = gr.HTML(elem_id="prompts-out-said")
         table = gr.HTML(elem_id="prompts-list")
 
+    @rule("import_file")
     def save_it(
         request: gr.Request, language: str, name: str | None, dataset: str
     ) -> Iterator[str]:
@@ -304,7 +319,9 @@ def _build_out(house: House, language: gr.Textbox, run: gr.Dropdown) -> None:
                 count = runs.write_rows(name or "", workspace, path)
                 called = (dataset or name or "").strip()
                 stop = house.stops.start(request, "prompts-save")
-                work = bring_file(ImportRequest(path, called), workspace, house.settings, stop)
+                work = bring_file(
+                    ImportRequest(path, called), workspace, house.settings_for(request), stop
+                )
                 yield from showing(language, work)
         except Exception as error:
             yield failed(language, error)
@@ -312,6 +329,7 @@ def _build_out(house: House, language: gr.Textbox, run: gr.Dropdown) -> None:
         text = say(language, "prompts.saved", name=called, count=f"{count:,}")
         yield notice("good", text)
 
+    @rule("own")
     def delete(request: gr.Request, language: str, name: str | None, sure: bool) -> tuple[Any, Any]:
         if not sure:
             return notice("info", say(language, "log.not_sure")), False
@@ -321,6 +339,7 @@ def _build_out(house: House, language: gr.Textbox, run: gr.Dropdown) -> None:
             return failed(language, error), False
         return notice("good", say(language, "prompts.deleted", name=name)), False
 
+    @rule("look")
     def show(request: gr.Request, language: str) -> str:
         return listing(language, runs.listed(house.workspace(request)))
 

@@ -14,6 +14,7 @@ import gradio as gr
 
 from tabs._prompts_ask import Asking, Panel, asking_of, teacher_of
 from tabs._prompts_views import difference, money, side_by_side, tally
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice, progress
 from tabs._words import label, say
 from workbench.data.dataset import listed as datasets
@@ -83,6 +84,7 @@ class Editor:
         return [self.prompt, self.text, self.seeds]
 
     def _wire(self, house: House, language: gr.Textbox, panel: Panel, names: list[str]) -> None:
+        @rule("look")
         def choose(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
             if not name:
                 return gr.skip(), gr.skip()
@@ -92,6 +94,7 @@ class Editor:
                 return gr.skip(), failed(language, error)
             return found.template, about(language, found)
 
+        @rule("look")
         def draw(
             request: gr.Request, language: str, number: int, name: str, text: str, source: str
         ) -> str:
@@ -103,6 +106,7 @@ class Editor:
             except Exception as error:
                 return failed(language, error)
 
+        @rule("own")
         def keep(request: gr.Request, language: str, name: str, text: str) -> tuple[Any, ...]:
             try:
                 workspace = house.workspace(request)
@@ -113,6 +117,7 @@ class Editor:
             said = notice("good", say(language, "prompts.version_kept", name=kept.label))
             return said, gr.update(choices=choices, value=kept.label)
 
+        @rule("look")
         def show(request: gr.Request, language: str, name: str, text: str) -> str:
             try:
                 workspace = house.workspace(request)
@@ -128,6 +133,7 @@ class Editor:
             except Exception as error:
                 return failed(language, error)
 
+        @rule("look")
         def suit(kind: str, chosen: str | None) -> Any:
             """Another kind of teacher, and the prompt for the last one still chosen."""
             if (chosen or "").partition("@")[0] not in FIRST.values():
@@ -142,12 +148,13 @@ class Editor:
         gr.on(
             [self.text.change, self.seeds.change], draw, inputs, self.preview, **FOLLOW
         )  # fmt: skip
-        self.another.click(lambda number: number + 1, self.number, self.number, **QUICK).then(
+        self.another.click(_next_number, self.number, self.number, **QUICK).then(
             draw, inputs, self.preview, **FOLLOW
         )
         self.keep.click(keep, [language, self.prompt, self.text], [self.said, self.prompt], **QUICK)
         self.show.click(show, [language, self.prompt, self.text], self.changes, **FOLLOW)
 
+        @rule("look")
         def entitle(request: gr.Request, language: str) -> Any:
             """The prompts by their titles in the person's language."""
             return gr.update(choices=titled(language, _newest(house.workspace(request))))
@@ -158,6 +165,11 @@ class Editor:
             (draw, inputs, self.preview),
         ]
         self.offer = _sources(house)
+
+
+@rule("look")
+def _next_number(number: int) -> int:
+    return number + 1
 
 
 def titled(language: str, found: list[Template]) -> list[tuple[str, str]]:
@@ -178,6 +190,7 @@ def _newest(workspace: Workspace) -> list[Template]:
 
 
 def _sources(house: House) -> Callable[..., Any]:
+    @rule("look")
     def offer(request: gr.Request) -> Any:
         """Shipped seeds, datasets and the rows of runs."""
         workspace = house.workspace(request)
@@ -253,6 +266,7 @@ def _build_try(house: House, language: gr.Textbox, panel: Panel, editor: Editor)
         stop = gr.Button(label("action.stop"), variant="stop", elem_id="prompts-try-stop", scale=1)
     result = gr.HTML(elem_id="prompts-result")
 
+    @rule("generate")
     def ask(
         request: gr.Request, language: str, number: int, name: str, text: str, source: str,
         *values: Any,
@@ -270,7 +284,7 @@ def _build_try(house: House, language: gr.Textbox, panel: Panel, editor: Editor)
     once.click(
         ask, [language, editor.number, *editor.inputs, *panel.inputs], result, **WORK
     )  # fmt: skip
-    stop.click(lambda request: house.stops.stop(request, "prompts"), None, None, **QUICK)
+    stop.click(house.stopper("prompts"), None, None, **QUICK)
 
 
 def _asked(

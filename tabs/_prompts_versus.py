@@ -9,6 +9,7 @@ import gradio as gr
 from tabs._prompts_ask import Panel, asking_of, key_of
 from tabs._prompts_try import Editor, source_of
 from tabs._prompts_views import difference, versus
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice
 from tabs._words import label, say
 from workbench import jobs
@@ -49,12 +50,14 @@ def build(
     result = gr.HTML(elem_id="versus-result")
     clock = gr.Timer(POLL_SECONDS, active=False)
 
+    @rule("look")
     def choices(request: gr.Request, left: str | None, right: str | None) -> tuple[Any, Any]:
         names = [found.label for found in template.listed(house.workspace(request))]
         first = left if left in names else next(iter(names), None)
         second = right if right in names else next((n for n in names if n != first), first)
         return gr.update(choices=names, value=first), gr.update(choices=names, value=second)
 
+    @rule("generate")
     def begin(
         request: gr.Request, language: str, left: str, right: str, most: int, called: str,
         source: str, *values: Any,
@@ -63,7 +66,7 @@ def build(
             asking = asking_of(values)
             workspace = house.workspace(request)
             if asking.choice.kind == "local":
-                house.references([asking.choice.model])
+                house.references([asking.choice.model], request)
             key = key_of(house, request, asking.choice)
             for side, prompt in zip(SIDES, (left, right), strict=True):
                 chosen = template.find(prompt or "", workspace)
@@ -73,12 +76,13 @@ def build(
                     concurrency=asking.concurrency, per_minute=asking.per_minute,
                     budget=Budget(requests=int(most or 0)),
                 )  # fmt: skip
-                job.start(recipe, house.settings, workspace, key)
+                job.start(recipe, house.settings_for(request), workspace, key)
         except Exception as error:
             return failed(language, error), gr.skip()
         text = notice("good", say(language, "prompts.started", name=f"{called}-a, {called}-b"))
         return text, gr.Timer(active=True)
 
+    @rule("look")
     def draw(request: gr.Request, language: str, called: str) -> tuple[str, Any]:
         try:
             workspace = house.workspace(request)
@@ -92,6 +96,7 @@ def build(
         shown += difference(language, recipes[0].template, recipes[1].template)
         return shown, gr.Timer(active=going)
 
+    @rule("look")
     def halt(request: gr.Request, language: str, called: str) -> str:
         try:
             for side in SIDES:

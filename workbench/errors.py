@@ -20,12 +20,19 @@
     │   ├── ModelBusy
     │   ├── NotAllowed
     │   ├── BadSettings
+    │   ├── AccessRefused
+    │   │   ├── NotForGuests
+    │   │   ├── NotForVisitors
+    │   │   ├── QuotaUsedUp
+    │   │   ├── LockedOut
+    │   │   └── AddressRefused
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
     │   │   │   └── EmptyFile
     │   │   ├── TextTooLarge
     │   │   ├── TooLongForMap
+    │   │   ├── TooLongToCut
     │   │   ├── TextNotFound
     │   │   ├── NotText
     │   │   ├── BrokenFile
@@ -84,6 +91,26 @@
     │   │   ├── WrongKey
     │   │   ├── BadTeacher
     │   │   └── RequestRefused
+    │   ├── ChatError
+    │   │   ├── NothingSaid
+    │   │   ├── MessageTooLong
+    │   │   ├── TooManyVoices
+    │   │   ├── NoSuchConversation
+    │   │   ├── NoSuchTurn
+    │   │   ├── NothingToTakeBack
+    │   │   └── BadVote
+    │   ├── CharacterError
+    │   │   ├── NoCharacterName
+    │   │   ├── LongField
+    │   │   ├── ManyEntries
+    │   │   ├── BadRole
+    │   │   ├── NoCard
+    │   │   ├── NotACard
+    │   │   ├── BrokenCard
+    │   │   ├── CardTooLarge
+    │   │   ├── NoSuchCharacter
+    │   │   ├── CharacterExists
+    │   │   └── NoScript
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -266,6 +293,33 @@ class BadSettings(RequestError):
     template = "The settings cannot be used: {reason}."
 
 
+class AccessRefused(RequestError):
+    pass
+
+
+class NotForGuests(AccessRefused):
+    template = "Only the owner of this workbench can do that. You are here as a guest."
+
+
+class NotForVisitors(AccessRefused):
+    template = "Only the signed-in owner of this Space can do that."
+
+
+class QuotaUsedUp(AccessRefused):
+    template = (
+        "That is all that guests can use for now. There is more in about {minutes} minutes; "
+        "what you have made is kept."
+    )
+
+
+class LockedOut(AccessRefused):
+    template = "Too many wrong tokens. Try again in {seconds} seconds."
+
+
+class AddressRefused(AccessRefused):
+    template = "{address} cannot be used: only public web addresses can."
+
+
 class TextError(RequestError):
     pass
 
@@ -288,6 +342,10 @@ class TextTooLarge(TextError):
 
 class TooLongForMap(TextError):
     template = "The text has {characters} characters; a heat map shows at most {limit}."
+
+
+class TooLongToCut(TextError):
+    template = "The text has {characters} characters; at most {limit} are cut into tokens here."
 
 
 class TextNotFound(TextError):
@@ -541,6 +599,92 @@ class BadTeacher(PromptError):
 
 class RequestRefused(PromptError):
     template = "{teacher} refuses the request itself ({code}): {reason}."
+
+
+class ChatError(RequestError):
+    pass
+
+
+class NothingSaid(ChatError):
+    template = "There is nothing to answer yet. Write a message first."
+
+
+class MessageTooLong(ChatError):
+    template = (
+        "With what must stay before it, this message has {tokens} tokens; {model} can read "
+        "{limit} here. Shorten it, or raise the context."
+    )
+
+
+class TooManyVoices(ChatError):
+    template = "{count} models are chosen; at most {most} answer at a time."
+
+
+class NoSuchConversation(ChatError):
+    template = "There is no conversation called {name}. It may have been deleted."
+
+
+class NoSuchTurn(ChatError):
+    template = "This conversation has no turn number {number}."
+
+
+class NothingToTakeBack(ChatError):
+    template = "Nothing has been said yet that could be taken back or asked again."
+
+
+class BadVote(ChatError):
+    template = "This vote cannot be counted: {reason}."
+
+
+class CharacterError(RequestError):
+    pass
+
+
+class NoCharacterName(CharacterError):
+    template = "A character needs a name. Write one of at most {limit} characters."
+
+
+class LongField(CharacterError):
+    template = "{field} has {length} characters; a character may have at most {limit} there."
+
+
+class ManyEntries(CharacterError):
+    template = "The lorebook has {count} entries; at most {limit} are read."
+
+
+class BadRole(CharacterError):
+    template = "“{role}” is not a role: a message is from system, user or assistant."
+
+
+class NoCard(CharacterError):
+    template = (
+        "{name} is a picture without a character in it. Choose the file as it was downloaded: "
+        "a screenshot or a smaller copy loses the card."
+    )
+
+
+class NotACard(CharacterError):
+    template = "{name} is not a character card: it must be PNG, JSON, YAML or CHARX with a name."
+
+
+class BrokenCard(CharacterError):
+    template = "The card in {name} cannot be read: {reason}. Download it again."
+
+
+class CardTooLarge(CharacterError):
+    template = "{name} is too large: a card may have at most {limit}."
+
+
+class NoSuchCharacter(CharacterError):
+    template = "There is no character called {name}. It may have been deleted."
+
+
+class CharacterExists(CharacterError):
+    template = "There is already a character called {name}. Choose another name."
+
+
+class NoScript(CharacterError):
+    template = "{name} is not a script that can be followed: {reason}."
 
 
 class ModelError(RequestError):

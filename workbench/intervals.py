@@ -8,7 +8,6 @@ chapter 13; paired as in Koehn 2004). Knows sums per document; not models or tex
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,20 +59,15 @@ def difference(
     return Difference(value, float(low), float(high))
 
 
-def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of a share (Wilson 1927): honest for few trials and near 0 and 1.
-
-    Returns:
-        Low and high, between 0 and 1; (0, 1) without a single trial.
-    """
-    if total <= 0:
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The score interval at 95% of a share (Wilson 1927): of ``count`` answers, so many right."""
+    z = 1.959963984540054
+    if not count:
         return 0.0, 1.0
-    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / total
-    middle = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    share = right / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def ratios_apart(
