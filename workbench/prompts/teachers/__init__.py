@@ -34,6 +34,7 @@ PLACES = {
 """Where each is found when nobody says otherwise: a variable, and the public address."""
 THRESHOLDS = ("default", "BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_ONLY_HIGH",
               "BLOCK_NONE", "OFF")  # fmt: skip
+TELL_SECONDS = 0.05
 MOST_REPLY = 8_000_000
 """Characters of one reply; what comes after them is not read."""
 
@@ -102,7 +103,7 @@ class Teacher(Protocol):
         stop: Stoppable,
         said: Said,
     ) -> Reply:
-        """One attempt. ``said`` gets the whole text so far whenever it has grown.
+        """One attempt. ``said`` gets the whole text so far now and then, and at the end.
 
         Raises:
             WrongKey, RequestRefused: asking again would be in vain.

@@ -18,6 +18,7 @@ from workbench.errors import RequestRefused, TeacherDown, WorkbenchError, WrongK
 from workbench.models.decoding import Stoppable
 from workbench.prompts.teachers import (
     MOST_REPLY,
+    TELL_SECONDS,
     Key,
     Options,
     Outcome,
@@ -180,6 +181,7 @@ class _Heard:
 
     def __init__(self, said: Said) -> None:
         self._said = said
+        self._told = 0.0
         self._parts: list[str] = []
         self.length = 0
         self.finish = ""
@@ -203,7 +205,13 @@ class _Heard:
             if fresh:
                 self._parts.append(fresh)
                 self.length += len(fresh)
-                self._said("".join(self._parts))
+                self._tell()
+
+    def _tell(self) -> None:
+        """Now and then: to join two megabytes at every word would take longer than the answer."""
+        if time.monotonic() - self._told > TELL_SECONDS:
+            self._said("".join(self._parts))
+            self._told = time.monotonic()
 
     def outcome(self) -> Outcome:
         if self.blocked or self.finish in BLOCKS:
@@ -217,8 +225,10 @@ class _Heard:
         return "ok" if self.finish == "STOP" else "malformed"
 
     def ended(self, outcome: Outcome, begun: float, reason: str = "", wait: float = 0.0) -> Reply:
+        text = "".join(self._parts)[:MOST_REPLY]
+        self._said(text)
         return Reply(
-            outcome, "".join(self._parts)[:MOST_REPLY], self.blocked or self.finish,
+            outcome, text, self.blocked or self.finish,
             self.tokens_in, self.tokens_out, time.monotonic() - begun, wait, reason,
         )  # fmt: skip
 
