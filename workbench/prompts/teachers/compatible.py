@@ -120,7 +120,8 @@ class Compatible:
         return heard.ended("5xx", begun, reason, wait)
 
     def _raise_if_final(self, answer: httpx.Response) -> None:
-        if answer.status_code in (401, 403):
+        about_key = answer.status_code == 400 and "api key" in answer.text.lower()
+        if answer.status_code in (401, 403) or about_key:
             raise WrongKey(teacher=self._name)
         if 400 <= answer.status_code < 500 and answer.status_code not in (408, 409, 429):
             reason = self._reason(answer).rstrip(".")
