@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -122,24 +121,24 @@ def _numbered(raw: str, start: int) -> Iterator[Item]:
 
 
 def _labelled(raw: str) -> list[re.Match[str]]:
-    """The labels of this reply. Another word for the same part is text: 「答案：」 in an output.
+    """The labels of a reply. Another word for what an item has already is its text.
 
-    A second word counts too when it comes half as often as the first, and with a number if that
-    has one: some teachers change their labels on the way.
+    So 「答案：」 under an output stays in it, and 「問題：」 in an input begins no item.
     """
-    found = list(_SECTION.finditer(raw))
-    counts = Counter((_part(one), one[_part(one)].lower(), bool(_number(one))) for one in found)
-    best: dict[str, tuple[int, bool]] = {}
-    for (part, _, counted), times in counts.most_common():
-        best.setdefault(part, (times, counted))
-
-    def holds(one: re.Match[str]) -> bool:
+    kept: list[re.Match[str]] = []
+    item: dict[str, re.Match[str]] = {}
+    for one in _SECTION.finditer(raw):
         part = _part(one)
-        key = (part, one[part].lower(), bool(_number(one)))
-        times, counted = best[part]
-        return 2 * counts[key] >= times and (key[2] or not counted)
-
-    return [one for one in found if holds(one)]
+        before = item.get(part)
+        if before is not None and before[part].lower() != one[part].lower():
+            begins = part == "instruction" and not _number(before) and "output" in item
+            if not _number(one) and not begins:
+                continue
+        if part == "instruction":
+            item = {}
+        item.setdefault(part, one)
+        kept.append(one)
+    return kept
 
 
 def _part(found: re.Match[str]) -> str:
