@@ -163,7 +163,8 @@ class _Meanings:
         vector = self._vector(text)
         if len(self._keys) >= len(self._held):
             grown = np.zeros((max(256, 2 * len(self._held)), len(vector)), np.float32)
-            grown[: len(self._keys)] = self._held[: len(self._keys)]
+            if self._keys:
+                grown[: len(self._keys)] = self._held[: len(self._keys)]
             self._held = grown
         self._held[len(self._keys)] = vector
         self._keys.append(key)

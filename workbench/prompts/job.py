@@ -101,7 +101,7 @@ def resume(
         raise NoKey(teacher=kind.capitalize(), variable=KEYS[kind][0])
     if jobs.status_of(folder) == "done" and rows is None:
         raise PromptRunFinished(name=name)
-    lock = jobs.take(folder / jobs.LOCK, _patience(folder))
+    lock = jobs.take(folder / jobs.LOCK, patience(folder))
     if lock is None:
         raise PromptRunBusy(name=name)
     try:
@@ -135,7 +135,7 @@ def delete(name: str, workspace: Workspace) -> None:
         NoSuchPromptRun, PromptRunBusy.
     """
     folder = find(name, workspace)
-    lock = jobs.take(folder / jobs.LOCK, _patience(folder))
+    lock = jobs.take(folder / jobs.LOCK, patience(folder))
     if lock is None:
         raise PromptRunBusy(name=name)
     try:
@@ -146,7 +146,8 @@ def delete(name: str, workspace: Workspace) -> None:
         os.close(lock)
 
 
-def _patience(folder: Path) -> float:
+def patience(folder: Path) -> float:
+    """Seconds to wait for a run's lock: one that has ended may still be putting its coat on."""
     ended = jobs.status_of(folder) in ("stopped", "failed", "done")
     return LEAVING_SECONDS if ended else 0.5
 

@@ -95,7 +95,7 @@ def keep(name: str, workspace: Workspace, rules: Rules, made: Replayed) -> None:
         NoSuchPromptRun, PromptRunBusy.
     """
     folder = job.find(name, workspace)
-    lock = jobs.take(folder / jobs.LOCK, 0.5)
+    lock = jobs.take(folder / jobs.LOCK, job.patience(folder))
     if lock is None:
         raise PromptRunBusy(name=name)
     try:
