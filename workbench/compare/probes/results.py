@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from workbench.compare.paired import share
 from workbench.compare.probes.items import Kind, ProbeSet
 from workbench.events import Failed, Progress
-from workbench.intervals import wilson
 
 Scoring = Literal["raw", "per_character", "without_prior"]
 SCORINGS: tuple[Scoring, ...] = ("raw", "per_character", "without_prior")
@@ -74,6 +75,8 @@ class Familiarity:
     per_character: float
     """Log-likelihood per character, nats."""
     copies_per_character: tuple[float, ...]
+    rule: str = ""
+    """How the copies were made: options, digits, sentences or characters."""
 
     @property
     def rank(self) -> float:
@@ -117,23 +120,28 @@ class ItemResult:
 
 @dataclass(frozen=True)
 class Share:
-    """So many right of so many, with its interval at 95% (Wilson 1927)."""
+    """A mean of scores between 0 and 1, with its interval at 95%."""
 
     right: float
+    """Their sum: right answers, and parts of them where an item was tried several times."""
     count: int
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> Share:
+        """Wilson's interval where every score is 0 or 1, otherwise a bootstrap over items."""
+        if not scores:
+            return cls(0.0, 0)
+        _, low, high = share(scores)
+        return cls(math.fsum(scores), len(scores), low, high)
 
     @property
     def value(self) -> float:
         return self.right / self.count if self.count else 0.0
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(round(self.right), self.count) if self.count else (0.0, 1.0)
-
     def figures(self) -> dict[str, Any]:
-        low, high = self.interval
-        figures = {"right": self.right, "count": self.count, "share": self.value}
-        return {**figures, "low": low, "high": high}
+        return {**asdict(self), "share": self.value}
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ class ProbeResult:
     @property
     def share(self) -> Share:
         """Items right; of several tries, the mean of their shares."""
-        return Share(math.fsum(one.score for one in self.items), len(self.items))
+        return Share.of([one.score for one in self.items])
 
     @property
     def tokens_per_second(self) -> float:
@@ -167,13 +175,13 @@ class ProbeResult:
     def by(self, scoring: Scoring) -> Share:
         """Multiple choice, cloze and pairs: right by one way of comparing likelihoods."""
         held = [one.likelihoods for one in self.items if one.likelihoods]
-        return Share(sum(one.is_right(scoring) for one in held), len(held))
+        return Share.of([float(one.is_right(scoring)) for one in held])
 
     @property
     def written(self) -> Share:
-        """Answers that the model wrote; one that cannot be read is wrong."""
-        all_written = [one for item in self.items for one in item.written]
-        return Share(sum(one.right for one in all_written), len(all_written))
+        """What the model wrote, item by item; an answer that cannot be read is wrong."""
+        tried = [item.written for item in self.items if item.written]
+        return Share.of([sum(one.right for one in tries) / len(tries) for tries in tried])
 
     @property
     def unreadable(self) -> int:
