@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.real]
 GEMMA = "bundled:gemma-3-270m"
 SMOLLM = "bundled:smollm2-135m-instruct"
 Visit = Callable[..., Page]
-HISTORY = 5
+HISTORY = 6
 """The place of the last part of the tab."""
 
 
