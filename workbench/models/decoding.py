@@ -52,6 +52,7 @@ def decode(
     said: Callable[[int, str], Any] = lambda _row, _text: None,
     turns: Turns | None = None,
     stops: Sequence[int] = (),
+    seeds: Sequence[int] | None = None,
     **more: Any,
 ) -> tuple[list[Row], float]:
     """Write one row for each prompt, all in one batch; whoever calls holds the model's lock.
@@ -61,6 +62,7 @@ def decode(
         said: called with a row's number and its whole text so far whenever it has grown.
         turns: step aside after every token for others in this line.
         stops: tokens that end a row, besides the model's own.
+        seeds: one for each row; counted up from that of the options when not told.
         more: goes to ``generate`` as it is, ``adapter_names`` for one.
 
     Returns:
@@ -79,7 +81,7 @@ def decode(
             attention_mask=mask,
             do_sample=False,
             max_new_tokens=options.max_new_tokens,
-            logits_processor=processors(options, len(prompts)),
+            logits_processor=processors(options, len(prompts), seeds),
             stopping_criteria=StoppingCriteriaList([clock]),
             streamer=streamer,
             pad_token_id=pad_of(loaded),
@@ -130,13 +132,16 @@ def plain_generation() -> dict[str, Any]:
     }
 
 
-def encode(loaded: LoadedModel, prompt: str, new_tokens: int) -> list[int]:
+def encode(loaded: LoadedModel, prompt: str, new_tokens: int, rendered: bool = False) -> list[int]:
     """The prompt as the tokenizer wants it.
+
+    Args:
+        rendered: by a chat template, which has written the special tokens itself.
 
     Raises:
         ContextTooLong: prompt and new tokens together are more than the model allows.
     """
-    ids: list[int] = loaded.tokenizer(prompt)["input_ids"]
+    ids: list[int] = loaded.tokenizer(prompt, add_special_tokens=not rendered)["input_ids"]
     if not ids and loaded.prefix_token is not None:
         ids = [loaded.prefix_token]
     limit = loaded.context_limit

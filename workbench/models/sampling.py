@@ -8,6 +8,7 @@ whatever else is running.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,14 @@ PRESETS = {
 }
 
 
-def processors(options: SamplingOptions, rows: int | None = None) -> Any:
+def processors(
+    options: SamplingOptions, rows: int | None = None, seeds: Sequence[int] | None = None
+) -> Any:
     """The chain for ``generate(do_sample=False)``: bend, cut, then draw.
 
     Args:
         rows: of the batch; as many as there are samples when not told.
+        seeds: one for each row; counted up from that of the options when not told.
     """
     from transformers import (
         LogitsProcessorList,
@@ -83,18 +87,19 @@ def processors(options: SamplingOptions, rows: int | None = None) -> Any:
         chain.append(TopPLogitsWarper(options.top_p))
     if options.min_p:
         chain.append(MinPLogitsWarper(options.min_p))
-    chain.append(seeded_draw(options.seed, rows or options.samples))
+    first = options.seed
+    chain.append(seeded_draw(seeds or range(first, first + (rows or options.samples))))
     return chain
 
 
-def seeded_draw(seed: int, rows: int) -> Any:
-    """A processor that adds Gumbel noise; row ``i`` draws from the generator ``seed + i``."""
+def seeded_draw(seeds: Sequence[int]) -> Any:
+    """A processor that adds Gumbel noise; every row draws from a generator of its own."""
     import torch
     from transformers import LogitsProcessor
 
     class SeededDraw(LogitsProcessor):
         def __init__(self) -> None:
-            self.generators = [torch.Generator().manual_seed(seed + row) for row in range(rows)]
+            self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
         def __call__(self, _input_ids: Any, scores: Any) -> Any:
             uniform = torch.stack(

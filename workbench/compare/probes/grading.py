@@ -43,8 +43,8 @@ def grade(item: Short, text: str, ends_at_line: bool) -> tuple[str, bool]:
     """What an answer was read as (empty: nothing could be read), and whether it is right.
 
     What follows the last answer mark counts, or all of it where there is none. Exact: the same
-    letters after NFKC, case and outer punctuation aside. Numeric: the last number of it, in
-    digits or Chinese, within the tolerance. Regex: found anywhere in it.
+    letters after NFKC, case and outer punctuation aside. Numeric: its last
+    number within the tolerance. Regex: found anywhere in it.
 
     Args:
         ends_at_line: only the first line is the answer, as after solved examples.
@@ -77,12 +77,12 @@ def bare(text: str) -> str:
 
 
 def number_in(text: str) -> float | None:
-    """The last number of a text, in digits, as a fraction, or in Chinese; None: there is none."""
+    """The last number in digits (a fraction too); without any, the last in Chinese; None: none."""
     plain = unicodedata.normalize("NFKC", text)
-    found = [(one.start(), _digits(one[0])) for one in NUMBER.finditer(plain)]
-    found += [(one.start(), _chinese(one[0])) for one in CHINESE.finditer(plain)]
-    read = [(at, number) for at, number in found if number is not None]
-    return max(read)[1] if read else None
+    found = [_digits(one) for one in NUMBER.findall(plain)]
+    if not found:
+        found = [_chinese(one) for one in CHINESE.findall(plain)]
+    return next((number for number in reversed(found) if number is not None), None)
 
 
 def _digits(text: str) -> float | None:

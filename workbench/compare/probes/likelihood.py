@@ -21,7 +21,7 @@ from workbench.models.loader import LoadedModel
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 SAME = {"fp32": 1e-3}
 SAME_ROUNDED = 0.5
-"""Nats a token by which the two ways may differ; in bf16 both are rounded, a wrong one is far off."""
+"""Nats a token by which the two ways may differ; bf16 rounds both, a wrong way is far off."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Likelihoods:
 
     raw: tuple[float, ...]
     prior: tuple[float, ...]
-    """Of the same option after a neutral prompt."""
+    """Of the same option after a neutral prompt; empty for pairs, which have none."""
     characters: tuple[int, ...]
     """Unicode code points of what was scored."""
     answer: int
@@ -38,6 +38,11 @@ class Likelihoods:
     @property
     def without_prior(self) -> tuple[float, ...]:
         return tuple(one - other for one, other in zip(self.raw, self.prior, strict=True))
+
+    @property
+    def scorings(self) -> tuple[Scoring, ...]:
+        """The ways in which these can be compared."""
+        return SCORINGS if self.prior else SCORINGS[:2]
 
     def pick(self, scoring: Scoring = "raw") -> int:
         """The likeliest; the first of those that are equal."""
@@ -213,8 +218,9 @@ class ProbeResult:
             "peak_memory_bytes": self.peak_memory_bytes,
             "chat_template": self.with_template,
         }
-        if any(one.likelihoods for one in self.items):
-            found["likelihood"] = {name: self.by(name).figures() for name in SCORINGS}
+        held = next((one.likelihoods for one in self.items if one.likelihoods), None)
+        if held:
+            found["likelihood"] = {name: self.by(name).figures() for name in held.scorings}
         if self.written.count:
             found["written"] = {
                 **self.written.figures(),
@@ -227,6 +233,28 @@ class ProbeResult:
             found["items"] = [_item_figures(one) for one in self.items]
         return found
 
+    def lines(self, probe: ProbeSet) -> list[str]:
+        """The same for a person at a terminal: a line an item, and the total."""
+        right = {item.id: item.right for item in probe.items}
+        lines = [
+            f"{one.item}  {one.score:.2f}  {one.said!r}"
+            + ("" if one.score == 1 or not right[one.item] else f" (right: {right[one.item]!r})")
+            for one in self.items
+        ]
+        total = self.share
+        lines.append(
+            f"{self.model} ({self.precision}), {self.probe}: {total.right:g} of {total.count} "
+            f"= {total.value:.3f} (95%: {total.low:.3f} to {total.high:.3f})"
+        )
+        if self.kind == "choice" and self.written.count:
+            found = self.written
+            letters = ", ".join(f"{letter} {count}" for letter, count in self.letters.items())
+            lines.append(
+                f"    written: {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), "
+                f"{self.unreadable} unreadable; letters {letters}"
+            )
+        return lines
+
 
 def _item_figures(one: ItemResult) -> dict[str, Any]:
     found = {**asdict(one), "id": one.item}
@@ -235,8 +263,7 @@ def _item_figures(one: ItemResult) -> dict[str, Any]:
             found.pop(name)
     if one.likelihoods:
         found["likelihoods"] |= {
-            "per_character": one.likelihoods.per_character,
-            "without_prior": one.likelihoods.without_prior,
+            name: getattr(one.likelihoods, name) for name in one.likelihoods.scorings
         }
     if one.familiarity:
         found["familiarity"]["rank"] = one.familiarity.rank
