@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from html import escape
 from typing import Any
 
@@ -19,7 +20,7 @@ def build_guests(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
     if house.mode == "local":
         return []
     who = gr.HTML(elem_id="who", elem_classes="tri-who")
-    if house.mode == "space":
+    if house.mode == "space" and os.environ.get("OAUTH_CLIENT_ID"):
         gr.LoginButton(label("share.sign_in"), size="sm", elem_classes="tri-signin")
     with gr.Accordion(label("share.links"), open=False, visible=False, elem_id="links") as links:
         gr.Markdown(label("share.links_info"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from tabs._links import wish_of
 from tabs._rules import rule
 from tabs._shared import QUICK, House, failed
 from tabs._words import label, say
@@ -88,6 +89,11 @@ def build_models(house: House, language: gr.Textbox) -> ModelsPanel:
     def offer() -> Any:
         return gr.update(choices=offered(house))
 
+    @rule("look")
+    def wished(request: gr.Request) -> Any:
+        wish = wish_of(request)
+        return gr.update(value=list(wish.models)) if wish.models else gr.skip()
+
     models.focus(offer, None, models, **QUICK)
     for widget in (models, precision):
         widget.change(say_fits, panel.chosen, fits, trigger_mode="always_last", **QUICK)
@@ -96,6 +102,7 @@ def build_models(house: House, language: gr.Textbox) -> ModelsPanel:
     panel.greetings.extend(
         [
             (offer, None, models),
+            (wished, None, models),
             (say_fits, panel.chosen, fits),
             (say_memory, [language], panel.memory),
         ]

@@ -24,9 +24,23 @@ from pydantic_settings import (
 from workbench.errors import BadSettings
 from workbench.rights import Limits
 
+PERSISTENT = Path("/data")
+"""Where a Space keeps what must outlive a restart, if it has storage."""
+
+
+def _kept_on_space() -> bool:
+    return os.environ.get("SYSTEM") == "spaces" and os.access(PERSISTENT, os.W_OK)
+
+
+def default_workspace() -> Path:
+    """Beside the project; on a Space with persistent storage, there."""
+    return PERSISTENT / "workspace" if _kept_on_space() else Path("workspace")
+
 
 def default_cache() -> Path:
     """Where converted models are kept, outside the project and the workspace."""
+    if _kept_on_space():
+        return PERSISTENT / "cache"
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "trilogy"
 
@@ -52,7 +66,9 @@ class Settings(BaseSettings):
 
     host: str | None = Field(None, description="address to listen on (default: this machine only)")
     port: int | None = Field(None, ge=0, le=65535, description="port (default: 7860 or next free)")
-    workspace: Path = Field(Path("workspace"), description="folder for results, datasets and runs")
+    workspace: Path = Field(
+        default_factory=default_workspace, description="folder for results, datasets and runs"
+    )
     cache: Path = Field(default_factory=default_cache, description="folder for converted models")
     memory_gb: float | None = Field(
         None, gt=0, description="memory that loaded models may take, in GB (default: 80% of free)"

@@ -63,7 +63,7 @@ def processors(
 
     Args:
         rows: of the batch; as many as there are samples when not told.
-        seeds: one for each row; counted up from that of the options when not told.
+        seeds: of each row; row ``i`` has the options' own plus ``i`` when not told.
     """
     from transformers import (
         LogitsProcessorList,
@@ -74,26 +74,27 @@ def processors(
         TopPLogitsWarper,
     )
 
-    chain = LogitsProcessorList()
+    chain = LogitsProcessorList()  # whose parts refuse a whole number, which a slider gives
     if options.repetition_penalty != 1:
-        chain.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+        chain.append(RepetitionPenaltyLogitsProcessor(float(options.repetition_penalty)))
     if options.temperature == 0:
         return chain
     if options.temperature != 1:
-        chain.append(TemperatureLogitsWarper(options.temperature))
+        chain.append(TemperatureLogitsWarper(float(options.temperature)))
     if options.top_k:
         chain.append(TopKLogitsWarper(options.top_k))
     if options.top_p < 1:
-        chain.append(TopPLogitsWarper(options.top_p))
+        chain.append(TopPLogitsWarper(float(options.top_p)))
     if options.min_p:
-        chain.append(MinPLogitsWarper(options.min_p))
-    first = options.seed
-    chain.append(seeded_draw(seeds or range(first, first + (rows or options.samples))))
+        chain.append(MinPLogitsWarper(float(options.min_p)))
+    chain.append(
+        seeded_draw(seeds or [options.seed + row for row in range(rows or options.samples)])
+    )
     return chain
 
 
 def seeded_draw(seeds: Sequence[int]) -> Any:
-    """A processor that adds Gumbel noise; every row draws from a generator of its own."""
+    """A processor that adds Gumbel noise; each row draws from a generator of its own."""
     import torch
     from transformers import LogitsProcessor
 
