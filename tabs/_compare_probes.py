@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from workbench.compare.probes.ask import ProbeRequest, probe
-from workbench.compare.probes.reading import open_probe, read_probe, shipped_names
 
 from tabs._compare_parts import keeping_the_rest, run_and_stop, wire
 from tabs._compare_probe_views import Answers, questions_view, totals_view
@@ -19,7 +17,9 @@ from tabs._models import as_precision, in_memory
 from tabs._rules import rule
 from tabs._shared import QUICK, REDRAW_SECONDS, House, failed, guarded, notice, progress
 from tabs._words import label, say
+from workbench.compare.probes.ask import ProbeRequest, probe
 from workbench.compare.probes.items import ProbeSet
+from workbench.compare.probes.reading import open_probe, read_probe, shipped_names
 from workbench.compare.probes.results import Asked, ItemResult, Probed
 from workbench.compare.scorecard import TRIES
 from workbench.events import Failed, Progress
