@@ -67,6 +67,12 @@
     │   │   ├── BadTuneRecipe
     │   │   ├── BadRecipeField
     │   │   └── BadRecipe
+    │   ├── ProbeError
+    │   │   ├── NoProbe
+    │   │   ├── NoSuchProbe
+    │   │   ├── BadProbeFile
+    │   │   ├── BadProbeRows
+    │   │   └── NoProbeItems
     │   ├── TuneError
     │   │   ├── RunExists
     │   │   ├── NoSuchRun
@@ -135,6 +141,7 @@
         ├── NumericalFault
         │   ├── HalfPrecisionOverflow
         │   ├── NotANumber
+        │   ├── AnswerNotANumber
         │   └── LossNotANumber
         ├── TrainingFailed
         ├── TeacherFailed
@@ -502,6 +509,33 @@ class BadRecipeField(DataError):
     template = "{field} cannot be “{value}”: it must be {allowed}."
 
 
+class ProbeError(RequestError):
+    pass
+
+
+class NoProbe(ProbeError):
+    template = "No set of questions is chosen. Choose at least one."
+
+
+class NoSuchProbe(ProbeError):
+    template = "There is no set of questions called {name}. There are: {names}; or name a file."
+
+
+class BadProbeFile(ProbeError):
+    template = "{name} cannot be read as questions: {reason}."
+
+
+class BadProbeRows(ProbeError):
+    template = (
+        "{name} has {count} rows that cannot be asked: {rows}. Mend them, or choose to leave bad "
+        "rows out."
+    )
+
+
+class NoProbeItems(ProbeError):
+    template = "{name} has no question that can be asked. Look at: {rows}."
+
+
 class TuneError(RequestError):
     pass
 
@@ -802,6 +836,13 @@ class NotANumber(NumericalFault):
     template = (
         "{model} gave no number for token {token} in window {window} of document {document}: "
         "its weights yield NaN or infinity in {precision}. Try fp32, or fetch the model again."
+    )
+
+
+class AnswerNotANumber(NumericalFault):
+    template = (
+        "{model} gave no number for question {item}: its weights yield NaN or infinity in "
+        "{precision}. Try fp32, or fetch the model again."
     )
 
 
