@@ -409,6 +409,12 @@ def test_owner_rights_are_never_open_to_all(host: str, monkeypatch: pytest.Monke
         _serve.check(Settings())
 
 
+def test_agents_are_served_only_with_what_that_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_serve, "find_spec", lambda name: None)
+    with pytest.raises(BadSettings, match=r"gradio\[mcp\]"):
+        _serve.check(Settings(mcp=True))
+
+
 def test_gradios_own_ways_to_open_the_page_are_shut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
