@@ -19,7 +19,8 @@ from workbench.errors import WorkbenchError
 from workbench.tune.recipe import CHOICES, TuneRecipe, presets
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "length": ("steps", "epochs", "batch", "micro_batch", "max_length", "packing"),
+    "length": ("steps", "epochs", "batch", "micro_batch", "max_length", "packing",
+               "activation_checkpointing"),
     "adapter": ("lora_r", "lora_alpha", "lora_dropout", "rslora", "dora", "precision"),
     "learning": (
         "learning_rate", "schedule", "warmup", "weight_decay", "max_grad_norm", "optimizer",

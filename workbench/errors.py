@@ -32,6 +32,7 @@
     │   │   │   └── EmptyFile
     │   │   ├── TextTooLarge
     │   │   ├── TooLongForMap
+    │   │   ├── TooLongToCut
     │   │   ├── TextNotFound
     │   │   ├── NotText
     │   │   ├── BrokenFile
@@ -300,6 +301,10 @@ class TextTooLarge(TextError):
 
 class TooLongForMap(TextError):
     template = "The text has {characters} characters; a heat map shows at most {limit}."
+
+
+class TooLongToCut(TextError):
+    template = "The text has {characters} characters; at most {limit} are cut into tokens here."
 
 
 class TextNotFound(TextError):

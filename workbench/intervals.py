@@ -57,3 +57,12 @@ def difference(
     tail = 100 * (1 - LEVEL) / 2
     low, high = numpy.percentile(values, [tail, 100 - tail])
     return Difference(value, float(low), float(high))
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The score interval at 95% of a share (Wilson 1927): of ``count`` answers, so many right."""
+    z = 1.959963984540054
+    share = right / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return max(0.0, middle - half), min(1.0, middle + half)

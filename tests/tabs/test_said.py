@@ -53,7 +53,8 @@ def test_no_key_lies_unused() -> None:
     sources = [*ROOT.glob("tabs/*.py"), *ROOT.glob("workbench/**/*.py"), ROOT / "app.py"]
     code = "\n".join(path.read_text("utf-8") for path in sources)
     named = set(re.findall(r"[\"'f]([a-z_]+(?:\.[\w]+)+)[\"']", code))
-    begun = tuple(re.findall(r"f[\"']([a-z_]+\.[\w.]*)\{", code))
+    begun = tuple(re.findall(r"f[\"']([a-z_]+\.[\w.]*)\{|[\"']([a-z_]+\.)[\"']", code))
+    begun = tuple(one for pair in begun for one in pair if one)
     ended = tuple(re.findall(r"f[\"']\{[^}]+\}(\.[\w.]+)[\"']", code))
     mixed = ("register.",)  # f"{words}.{name}" in the figures
     unused = [
