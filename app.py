@@ -29,7 +29,7 @@ ROOMS: dict[str, Build] = {
     "prompts": lambda *_: prompts.build(),
     "data": lambda house, language, _: data.build(house, language),
     "tune": tune.build,
-    "chat": lambda *_: chat.build(),
+    "chat": chat.build,
 }
 
 KEPT = (3600, 86_400)

@@ -102,7 +102,8 @@ def _before(
     from workbench.models.templates import chat_template_for
     from workbench.models.tokenizer import bring_tokenizer
     from workbench.tune.encode import Encoder, encode_rows, report
-    from workbench.tune.rows import load_rows, overlap
+    from workbench.tune.overlap import overlap, probes_in
+    from workbench.tune.rows import load_rows
 
     rows = load_rows(recipe, workspace)
     tokenizer = yield from bring_tokenizer(ModelReference.parse(recipe.base), house.settings, stop)
@@ -122,6 +123,8 @@ def _before(
     )
     if twice:
         warnings += notice("warning", say(language, "tune.warn_overlap", count=f"{twice:,}"))
+    if known := probes_in(rows.train):
+        warnings += notice("warning", say(language, "tune.warn_probes", count=f"{known:,}"))
     shown = "".join(coloured(language, row, pieces(tokenizer, row.ids)) for row in encoded[:SHOWN])
     memory = _memory(house, recipe, found.longest, language)
     return (

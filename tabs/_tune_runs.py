@@ -15,6 +15,7 @@ import gradio as gr
 
 from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice, showing
+from tabs._tune_outcome import build_outcome
 from tabs._tune_views import WORK, loss_chart, since
 from tabs._words import label, say
 from workbench.errors import WorkbenchError
@@ -104,6 +105,7 @@ def build_runs(house: House, language: gr.Textbox, said: gr.HTML, tab: gr.Tab) -
             return failed(language, error), False
         return notice("good", say(language, "tune.deleted", name=name)), False
 
+    build_outcome(house, language, name)
     chosen = [listing, compared, name]
     tab.select(show, language, chosen, **FOLLOW)
     compared.change(compare, [language, compared], picture, **FOLLOW)

@@ -91,15 +91,16 @@ def save(folder: Path, model: Any, tokenizer: Any) -> Path:
     return folder
 
 
-def save_adapter(folder: Path, base: Path) -> Path:
+def save_adapter(folder: Path, base: Path, seed: int = 11, **changes: Any) -> Path:
     """A LoRA adapter whose random weights change every answer."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base)
-    recipe = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    options = {"r": 4, "target_modules": "all-linear", "init_lora_weights": False, **changes}
+    recipe = LoraConfig(**options)
     adapted = get_peft_model(model, recipe)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():

@@ -6,6 +6,7 @@
     python -m workbench tokens --model REF --text TEXT
     python -m workbench scorecard --model REF [--model REF] --out FILE.html
     python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...
+    python -m workbench chat --model REF+ADAPTER --message TEXT | score | standings | ...
     python -m workbench tune start | list | stop | resume | export | ...
 
 ``--json`` prints one JSON document on standard output; progress goes to standard
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import __version__, logs
+from workbench.chat import commands as chat
 from workbench.compare import commands as compare
 from workbench.compare.commands import say_terms
 from workbench.console import answer, finished
@@ -65,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add(verbs, common)
     data.add(verbs, common)
     tune.add(verbs, common)
+    chat.add(verbs, common)
     return parser
 
 

@@ -74,6 +74,26 @@
     │   │   ├── RunBusy
     │   │   ├── RunFinished
     │   │   └── RunChanged
+    │   ├── ChatError
+    │   │   ├── NothingSaid
+    │   │   ├── MessageTooLong
+    │   │   ├── TooManyVoices
+    │   │   ├── NoSuchConversation
+    │   │   ├── NoSuchTurn
+    │   │   ├── NothingToTakeBack
+    │   │   └── BadVote
+    │   ├── CharacterError
+    │   │   ├── NoCharacterName
+    │   │   ├── LongField
+    │   │   ├── ManyEntries
+    │   │   ├── BadRole
+    │   │   ├── NoCard
+    │   │   ├── NotACard
+    │   │   ├── BrokenCard
+    │   │   ├── CardTooLarge
+    │   │   ├── NoSuchCharacter
+    │   │   ├── CharacterExists
+    │   │   └── NoScript
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -487,6 +507,92 @@ class RunFinished(TuneError):
 
 class RunChanged(TuneError):
     template = "{name} cannot go on: {what} is not what it was begun with. Start a new run."
+
+
+class ChatError(RequestError):
+    pass
+
+
+class NothingSaid(ChatError):
+    template = "There is nothing to answer yet. Write a message first."
+
+
+class MessageTooLong(ChatError):
+    template = (
+        "With what must stay before it, this message has {tokens} tokens; {model} can read "
+        "{limit} here. Shorten it, or raise the context."
+    )
+
+
+class TooManyVoices(ChatError):
+    template = "{count} models are chosen; at most {most} answer at a time."
+
+
+class NoSuchConversation(ChatError):
+    template = "There is no conversation called {name}. It may have been deleted."
+
+
+class NoSuchTurn(ChatError):
+    template = "This conversation has no turn number {number}."
+
+
+class NothingToTakeBack(ChatError):
+    template = "Nothing has been said yet that could be taken back or asked again."
+
+
+class BadVote(ChatError):
+    template = "This vote cannot be counted: {reason}."
+
+
+class CharacterError(RequestError):
+    pass
+
+
+class NoCharacterName(CharacterError):
+    template = "A character needs a name. Write one of at most {limit} characters."
+
+
+class LongField(CharacterError):
+    template = "{field} has {length} characters; a character may have at most {limit} there."
+
+
+class ManyEntries(CharacterError):
+    template = "The lorebook has {count} entries; at most {limit} are read."
+
+
+class BadRole(CharacterError):
+    template = "“{role}” is not a role: a message is from system, user or assistant."
+
+
+class NoCard(CharacterError):
+    template = (
+        "{name} is a picture without a character in it. Choose the file as it was downloaded: "
+        "a screenshot or a smaller copy loses the card."
+    )
+
+
+class NotACard(CharacterError):
+    template = "{name} is not a character card: it must be PNG, JSON, YAML or CHARX with a name."
+
+
+class BrokenCard(CharacterError):
+    template = "The card in {name} cannot be read: {reason}. Download it again."
+
+
+class CardTooLarge(CharacterError):
+    template = "{name} is too large: a card may have at most {limit}."
+
+
+class NoSuchCharacter(CharacterError):
+    template = "There is no character called {name}. It may have been deleted."
+
+
+class CharacterExists(CharacterError):
+    template = "There is already a character called {name}. Choose another name."
+
+
+class NoScript(CharacterError):
+    template = "{name} is not a script that can be followed: {reason}."
 
 
 class ModelError(RequestError):

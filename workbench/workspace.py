@@ -73,3 +73,16 @@ class Workspace:
 
     def run(self, name: str) -> Path:
         return self.runs / check_name(name)
+
+    @property
+    def characters(self) -> Path:
+        """The folder of character cards, one file each."""
+        return self.root / "characters"
+
+    @property
+    def conversations(self) -> Path:
+        """The folder of conversations, one JSON file each."""
+        return self.root / "conversations"
+
+    def conversation(self, name: str) -> Path:
+        return self.conversations / f"{check_name(name)}.json"

@@ -42,6 +42,10 @@ class Row:
     tokens: int
     ended: bool
     """The model ended it; False when it ran out of tokens or was stopped."""
+    first: float = 0.0
+    """Seconds of work until its first token."""
+    seconds: float = 0.0
+    """Seconds of work until its last token; other rows of the batch may take longer."""
 
 
 def decode(
@@ -52,7 +56,7 @@ def decode(
     said: Callable[[int, str], Any] = lambda _row, _text: None,
     turns: Turns | None = None,
     stops: Sequence[int] = (),
-    **more: Any,
+    seeds: Sequence[int] | None = None,
 ) -> tuple[list[Row], float]:
     """Write one row for each prompt, all in one batch; whoever calls holds the model's lock.
 
@@ -61,7 +65,7 @@ def decode(
         said: called with a row's number and its whole text so far whenever it has grown.
         turns: step aside after every token for others in this line.
         stops: tokens that end a row, besides the model's own.
-        more: goes to ``generate`` as it is, ``adapter_names`` for one.
+        seeds: of each row; counted up from the options' own when not told.
 
     Returns:
         The rows; seconds at work, the turns of others left out.
@@ -70,8 +74,8 @@ def decode(
     from transformers import StoppingCriteriaList
 
     ends = [*ends_of(loaded), *stops]
-    streamer = Streamer(loaded.tokenizer, len(prompts), ends, said)
     clock = Clock(turns, stop)
+    streamer = Streamer(loaded.tokenizer, len(prompts), ends, said, clock.seconds)
     ids, mask = padded_left(prompts, pad_of(loaded), loaded.device)
     with torch.inference_mode():
         loaded.model.generate(
@@ -79,19 +83,14 @@ def decode(
             attention_mask=mask,
             do_sample=False,
             max_new_tokens=options.max_new_tokens,
-            logits_processor=processors(options, len(prompts)),
+            logits_processor=processors(options, len(prompts), seeds),
             stopping_criteria=StoppingCriteriaList([clock]),
             streamer=streamer,
             pad_token_id=pad_of(loaded),
             eos_token_id=ends or None,
             **plain_generation(),
-            **more,
         )
-    rows = [
-        Row(streamer.text(row), len(streamer.tokens[row]), streamer.ended[row])
-        for row in range(len(prompts))
-    ]
-    return rows, clock.seconds()
+    return streamer.rows(), clock.seconds()
 
 
 def ends_of(loaded: LoadedModel) -> list[int]:
@@ -148,14 +147,20 @@ def encode(loaded: LoadedModel, prompt: str, new_tokens: int) -> list[int]:
 
 
 class Streamer:
-    """Collects tokens of all rows and says each row's text when it has grown."""
+    """Collects tokens of all rows and says each row's text as it grows."""
 
     def __init__(
-        self, tokenizer: Any, rows: int, stops: Sequence[int], said: Callable[[int, str], Any]
+        self,
+        tokenizer: Any,
+        rows: int,
+        stops: Sequence[int],
+        said: Callable[[int, str], Any],
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.tokens: list[list[int]] = [[] for _ in range(rows)]
-        self.ended = [False for _ in range(rows)]
-        self._tokenizer, self._said = tokenizer, said
+        self.ended = [False] * rows
+        self._texts = [GrowingText(tokenizer) for _ in range(rows)]
+        self._times: list[list[float]] = [[] for _ in range(rows)]
+        self._said, self._now = said, now
         self._special = {*stops, *tokenizer.all_special_ids}
         self._is_prompt = True
 
@@ -164,21 +169,69 @@ class Streamer:
         if self._is_prompt:
             self._is_prompt = False
             return
+        now = self._now()
         for row, token in enumerate(value.reshape(-1).tolist()):
             if self.ended[row]:
                 continue
             self.ended[row] = token in self._special
             if not self.ended[row]:
-                self.tokens[row].append(token)
-                self._said(row, self.text(row))
+                self._times[row].append(now)
+                self._said(row, self._texts[row].add(token))
 
     def end(self) -> None:
         """``generate`` is done; a row that used up its tokens has ended too."""
 
-    def text(self, row: int) -> str:
-        """A character whose bytes have not all come yet is held back."""
-        text: str = self._tokenizer.decode(self.tokens[row], clean_up_tokenization_spaces=False)
-        return text.rstrip("\ufffd")
+    def rows(self) -> list[Row]:
+        """What the rows have become."""
+        return [
+            Row(
+                text.text,
+                len(times),
+                ended,
+                times[0] if times else 0.0,
+                times[-1] if times else 0.0,
+            )
+            for text, times, ended in zip(self._texts, self._times, self.ended, strict=True)
+        ]
+
+
+class GrowingText:
+    """Tokens become text one by one, without decoding again what is settled.
+
+    What a token adds is what the text of the last few tokens gains by it: some tokenizers
+    drop a space at the beginning of what they decode, so at least one token before is decoded
+    with it. A character whose bytes have not all come yet is held back.
+    """
+
+    MOST_HELD = 24
+    """Tokens held back before they are taken for bytes that never become a character."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._window: list[int] = []
+        self._settled = 0
+        """Tokens at the head of the window that are in the text already."""
+        self._before = ""
+        """The text of those tokens."""
+        self._text = ""
+
+    def add(self, token: int) -> str:
+        """All of the text so far."""
+        self._window.append(token)
+        now: str = self._tokenizer.decode(self._window, clean_up_tokenization_spaces=False)
+        held = len(self._window) - self._settled
+        if now.endswith("\ufffd") and held < self.MOST_HELD:
+            return self.text
+        self._text += now[len(self._before) :]
+        self._window = self._window[self._settled :]
+        self._settled = len(self._window)
+        self._before = self._tokenizer.decode(self._window, clean_up_tokenization_spaces=False)
+        return self.text
+
+    @property
+    def text(self) -> str:
+        """What is known for certain."""
+        return self._text.rstrip("\ufffd")
 
 
 class Clock:

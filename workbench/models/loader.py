@@ -45,6 +45,11 @@ class LoadedModel:
     """Bytes of all parameters and buffers, counted once each."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever computes with the model; one at a time."""
+    adapted: Any = None
+    """The same weights with the layers of attached adapters, which sleep unless they are asked
+    to speak (``adapters.py``); None without adapters."""
+    attached: dict[str, Any] = field(default_factory=dict)
+    """Attached adapters by the name that peft knows them by."""
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ whatever else is running.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,14 @@ PRESETS = {
 }
 
 
-def processors(options: SamplingOptions, rows: int | None = None) -> Any:
+def processors(
+    options: SamplingOptions, rows: int | None = None, seeds: Sequence[int] | None = None
+) -> Any:
     """The chain for ``generate(do_sample=False)``: bend, cut, then draw.
 
     Args:
         rows: of the batch; as many as there are samples when not told.
+        seeds: of each row; row ``i`` has the options' own plus ``i`` when not told.
     """
     from transformers import (
         LogitsProcessorList,
@@ -70,31 +74,33 @@ def processors(options: SamplingOptions, rows: int | None = None) -> Any:
         TopPLogitsWarper,
     )
 
-    chain = LogitsProcessorList()
+    chain = LogitsProcessorList()  # whose parts refuse a whole number, which a slider gives
     if options.repetition_penalty != 1:
-        chain.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+        chain.append(RepetitionPenaltyLogitsProcessor(float(options.repetition_penalty)))
     if options.temperature == 0:
         return chain
     if options.temperature != 1:
-        chain.append(TemperatureLogitsWarper(options.temperature))
+        chain.append(TemperatureLogitsWarper(float(options.temperature)))
     if options.top_k:
         chain.append(TopKLogitsWarper(options.top_k))
     if options.top_p < 1:
-        chain.append(TopPLogitsWarper(options.top_p))
+        chain.append(TopPLogitsWarper(float(options.top_p)))
     if options.min_p:
-        chain.append(MinPLogitsWarper(options.min_p))
-    chain.append(seeded_draw(options.seed, rows or options.samples))
+        chain.append(MinPLogitsWarper(float(options.min_p)))
+    chain.append(
+        seeded_draw(seeds or [options.seed + row for row in range(rows or options.samples)])
+    )
     return chain
 
 
-def seeded_draw(seed: int, rows: int) -> Any:
-    """A processor that adds Gumbel noise; row ``i`` draws from the generator ``seed + i``."""
+def seeded_draw(seeds: Sequence[int]) -> Any:
+    """A processor that adds Gumbel noise; each row draws from a generator of its own."""
     import torch
     from transformers import LogitsProcessor
 
     class SeededDraw(LogitsProcessor):
         def __init__(self) -> None:
-            self.generators = [torch.Generator().manual_seed(seed + row) for row in range(rows)]
+            self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
         def __call__(self, _input_ids: Any, scores: Any) -> Any:
             uniform = torch.stack(
