@@ -3,62 +3,87 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from tabs import chat, compare, data, prompts, tune
+from tabs import _serve, chat, compare, data, prompts, tune
+from tabs._api import build_api
+from tabs._door import Door
 from tabs._frame import FAVICON, EarlyHead, header, theme
+from tabs._guests import build_guests
+from tabs._links import wish_of
+from tabs._rules import enforce, rule
 from tabs._shared import QUICK, House
 from tabs._words import LANGUAGES, label, say, translations
 from workbench import logs
 from workbench.errors import WorkbenchError
 from workbench.settings import Settings, from_options
 
+Greetings = list[tuple[Any, ...]]
+Build = Callable[[House, gr.Textbox, gr.Tab], Greetings | None]
+ROOMS: dict[str, Build] = {
+    "compare": lambda house, language, _: compare.build(house, language),
+    "prompts": prompts.build,
+    "data": lambda house, language, _: data.build(house, language),
+    "tune": tune.build,
+    "chat": chat.build,
+}
 
-def build(settings: Settings) -> gr.Blocks:
-    """The page with its five tabs."""
-    house = House.build(settings)
-    with gr.Blocks(title="Trilogy 三步曲", analytics_enabled=False) as page:
+KEPT = (3600, 86_400)
+"""Every hour, uploads and files handed out that are older than a day are deleted."""
+
+
+def build(settings: Settings, house: House | None = None) -> gr.Blocks:
+    """The page with its five tabs, or those the owner chose to show."""
+    house = house or House.build(settings)
+    shown = settings.shown_tabs
+    with gr.Blocks(title="Trilogy 三步曲", analytics_enabled=False, delete_cache=KEPT) as page:
         language = gr.Textbox(visible=False)
         gr.HTML(header({tag: say(tag, "app.tagline") for tag in LANGUAGES}))
-        with gr.Tabs(elem_classes="tri-tabs"):
-            with gr.Tab(label("compare.name"), id="compare"):
-                greetings = compare.build(house, language)
-            with gr.Tab(label("prompts.name"), id="prompts"):
-                prompts.build()
-            with gr.Tab(label("data.name"), id="data"):
-                greetings += data.build(house, language)
-            with gr.Tab(label("tune.name"), id="tune") as tuning:
-                greetings += tune.build(house, language, tuning)
-            with gr.Tab(label("chat.name"), id="chat") as talking:
-                greetings += chat.build(house, language, talking)
+        greetings = build_guests(house, language)
+        with gr.Tabs(elem_classes="tri-tabs") as tabs:
+            for name in shown:
+                with gr.Tab(label(f"{name}.name"), id=name) as tab:
+                    greetings += ROOMS[name](house, language, tab) or []
+
+        @rule("look")
+        def arrive(request: gr.Request) -> Any:
+            tab = wish_of(request).tab
+            return gr.Tabs(selected=tab) if tab in shown else gr.skip()
+
         # Gradio picks the labels' language by itself; the server is told here.
         told = page.load(None, None, language, js="() => window.trilogyLanguage", **QUICK)
-        for handler, inputs, outputs in greetings:
+        for handler, inputs, outputs in [(arrive, None, tabs), *greetings]:
             told.then(handler, inputs, outputs, **QUICK)
         page.unload(house.leave)
+        build_api(house)
+    enforce(page, house)
     return page
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
+def launch_options(settings: Settings, house: House | None = None) -> dict[str, Any]:
     """How the page is served; every choice that differs from Gradio's default is deliberate."""
+    house = house or House.build(settings)
     return {
         "server_name": settings.host,
         "server_port": settings.port,
         "theme": theme(),
         "favicon_path": FAVICON,
         "i18n": translations(),
-        "app_kwargs": {"middleware": [Middleware(EarlyHead)]},
+        "app_kwargs": {"middleware": [Middleware(Door, house=house), Middleware(EarlyHead)]},
+        "share": False,  # Gradio's own way would serve the page's parts from another host
         "run_history": False,  # it would write inputs, keys included, to the browser's storage
         "enable_monitoring": False,
         "strict_cors": True,
         "ssr_mode": False,
         "footer_links": [],
-        "max_file_size": "1gb",
+        "max_file_size": settings.max_data_bytes,
         "show_error": False,
-        "mcp_server": False,
+        "mcp_server": settings.mcp,
+        "quiet": settings.share,  # the links are said by ourselves
     }
 
 
@@ -66,12 +91,16 @@ def main() -> None:
     """Start the workbench and serve it until it is stopped."""
     try:
         settings = from_options()
+        _serve.check(settings)
     except WorkbenchError as error:
         sys.exit(str(error))
     logs.configure(settings.log_level, settings.log_style)
-    page = build(settings)
-    page.queue(default_concurrency_limit=8)
-    page.launch(**launch_options(settings))
+    house = House.build(settings)
+    page = build(settings, house)
+    _serve.line_up(page)
+    page.launch(**launch_options(settings, house), prevent_thread_lock=True)
+    _serve.let_in(page, house)
+    page.block_thread()
 
 
 if __name__ == "__main__":

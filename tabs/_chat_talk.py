@@ -18,13 +18,15 @@ import gradio as gr
 from tabs._chat_characters import Characters
 from tabs._chat_panel import ALL, DIALS, Chosen, Panel, chosen_of, only_said, shown
 from tabs._chat_views import answer_of, growing_view, last_view, past_view
+from tabs._links import wish_of
 from tabs._models import DEFAULT_MODELS, offered, tuned
-from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, on_space, progress
+from tabs._rules import rule
+from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, progress
 from tabs._words import say
 from workbench.chat import shelf
 from workbench.chat.character import Character
 from workbench.chat.conversation import Answer, Conversation, Turn
-from workbench.chat.duo import Answered, Asked, ChatRequest, Token, Voice, chat
+from workbench.chat.duo import MOST_VOICES, Answered, Asked, ChatRequest, Token, Voice, chat
 from workbench.chat.frame import opening
 from workbench.errors import NothingSaid, NothingToTakeBack
 from workbench.events import Failed, Progress
@@ -66,18 +68,24 @@ def wire_talk(
     _wire_asking(house, language, panel, characters)
     _wire_moving(house, language, panel, characters)
 
+    @rule("look")
     def choose(name: str) -> list[float]:
         return [getattr(PRESETS[name], dial) for dial in DIALS]
 
+    @rule("look")
     def offer() -> Any:
         return gr.update(choices=offered(house))
 
-    def greet() -> Any:
-        return gr.update(choices=offered(house), value=first_voices(house))
+    @rule("look")
+    def greet(request: gr.Request) -> Any:
+        wished = list(wish_of(request).models)[:MOST_VOICES]
+        return gr.update(choices=offered(house), value=wished or first_voices(house))
 
+    @rule("look")
     def empty(language: str) -> str:
         return last_view(language, Conversation())
 
+    @rule("look")
     def stop(request: gr.Request) -> None:
         house.stops.stop(request, WORK)
 
@@ -89,8 +97,12 @@ def wire_talk(
 
 
 def first_voices(house: House) -> list[str]:
-    """Base and tuned of the newest run; the two bundled models while there is none."""
-    runs = [one for one in tuned(house) if not on_space() or one in house.allowed()]
+    """Base and tuned of the newest run; the two bundled models while there is none.
+
+    Guests see a run when the owner has allowed it by name.
+    """
+    mine = house.who().may("load_any_model")
+    runs = tuned(house) if mine else sorted(one for one in house.allowed() if "+" in one)
     if not runs:
         return DEFAULT_MODELS
     base = str(ModelReference.parse(runs[0]).base)
@@ -133,6 +145,7 @@ def _wire_asking(house: House, language: gr.Textbox, panel: Panel, characters: C
     """Send, ask again, go on: whatever makes models answer."""
 
     def handler(plan_of: Callable[[_Wish], _Plan]) -> Callable[..., Iterator[Any]]:
+        @rule("chat")
         def run(
             request: gr.Request, language: str, talk: Conversation | None, words: str,
             editing: bool, whom: str, key: str, *values: Any,
@@ -220,6 +233,7 @@ def _answering(
                     yield view()
     finally:  # also when the page was closed in the middle
         answers = _finished(names, growing, done)
+        house.count(request, sum(one.tokens for one in answers))
         if answers:
             talk = talk.answered(turn.number, answers, new.names)
             shelf.save(talk, house.workspace(request))
@@ -280,6 +294,7 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
         return shown(language, Conversation(character=name, greeting=greeting, user=talk.user))
 
     def moved(step: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+        @rule("own")
         def run(request: gr.Request, language: str, talk: Conversation | None, key: str) -> Any:
             try:
                 return step(request, language, talk or Conversation(), key)
@@ -288,6 +303,7 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
 
         return run
 
+    @rule("own")
     def open_branch(
         request: gr.Request, language: str, talk: Conversation | None, number: int | None
     ) -> tuple[Any, ...]:
@@ -300,6 +316,7 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
         except Exception as error:
             return only_said(failed(language, error))
 
+    @rule("look")
     def introduce(request: gr.Request, language: str, key: str) -> str:
         try:
             character = characters.find(request, key)

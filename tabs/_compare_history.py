@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from tabs._compare_views import perplexity_view, writing_view
-from tabs._shared import QUICK, House, failed, notice, on_space
+from tabs._rules import rule
+from tabs._shared import QUICK, House, failed, notice
 from tabs._words import label, say
 from workbench.compare.continuation import KIND as CONTINUATION
 from workbench.compare.continuation import Place, Token, Written
@@ -49,6 +50,7 @@ def build_history(house: House, language: gr.Textbox, tab: gr.Tab) -> None:
         take = gr.Button(label("history.export"), scale=1, elem_id="history-export")
     file = gr.File(label=label("history.file"), visible=False, elem_id="history-file")
 
+    @rule("look")
     def find(language: str, text: str) -> Any:
         rows = house.history.search(text or "")
         headers = [say(language, f"history.column.{column}") for column in COLUMNS]
@@ -56,22 +58,23 @@ def build_history(house: House, language: gr.Textbox, tab: gr.Tab) -> None:
         note = "" if rows else notice("info", say(language, "history.none"))
         return gr.Dataframe(value=values, headers=headers), note
 
+    @rule("look")
     def show(language: str, rows: list[list[Any]], event: gr.SelectData) -> tuple[Any, ...]:
         number = int(rows[event.index[0]][0])
         try:
             stored = house.history.get(number)
         except WorkbenchError as error:
             return 0, failed(language, error), gr.update(visible=False)
-        return number, _detail(language, stored), gr.update(visible=not on_space())
+        return number, _detail(language, stored), gr.update(visible=True)
 
+    @rule("own")
     def remove(language: str, text: str, number: int) -> tuple[Any, ...]:
-        if on_space():
-            return (*find(language, text), number, gr.skip(), gr.update(visible=False))
         house.history.delete([number])
         listed, _ = find(language, text)
         gone = notice("good", say(language, "history.deleted", number=number))
         return listed, gone, 0, "", gr.update(visible=False)
 
+    @rule("own")
     def take_away(text: str, form: str) -> Any:
         folder = Path(tempfile.mkdtemp())
         path = folder / f"trilogy-results.{form}"

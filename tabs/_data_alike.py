@@ -14,6 +14,7 @@ import numpy as np
 
 from tabs._data_desk import WORK, Desk, run_step
 from tabs._data_rows import bars, difference
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.alike import FLOORS, Likeness
@@ -58,7 +59,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     )
     found = gr.HTML(elem_id="alike-found")
     with gr.Row(elem_classes="tri-actions"):
-        rule = gr.Dropdown(
+        survivor = gr.Dropdown(
             [(label(f"alike.rule_{one}"), one) for one in RULES],
             value="longest", label=label("alike.rule"), elem_id="alike-rule",
         )  # fmt: skip
@@ -69,20 +70,24 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     what = [desk.language, desk.chosen, method, part, other, model]
     told = [desk.said, desk.status, desk.changed]
 
+    @rule("look")
     def choices(request: gr.Request, name: str) -> Any:
         others = [("–", ""), *((one, one) for one in desk.names(request) if one != name)]
         return gr.update(choices=others)
 
+    @rule("look")
     def floor(method: str) -> Any:
         low = min(FLOORS[method], 0.99)  # type: ignore[index]
         usual = {"exact": 1.0, "near": 0.8, "meaning": 0.95}[method]
         return gr.update(minimum=low, value=usual)
 
+    @rule("work")
     def look(
         request: gr.Request, language: str, name: str, method: str, part: str, other: str,
         model: str, threshold: float,
     ) -> Iterator[Any]:  # fmt: skip
         try:
+            _check_model(desk, request, model)
             dataset = desk.open(request, name)
             stop = desk.house.stops.start(request, "data")
             work = _pairs(desk, request, name, Likeness(method, part, model or ""), other, stop)  # type: ignore[arg-type]
@@ -92,21 +97,24 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error), gr.skip()
 
+    @rule("work")
     def dragged(*values: Any) -> Any:
         """The pairs are on the disk by now: only the picture changes."""
         *_, last = look(*values)
         return last
 
+    @rule("work")
     def do(
         request: gr.Request, language: str, name: str, method: str, part: str, other: str,
-        model: str, threshold: float, rule: str, preferred: str,
+        model: str, threshold: float, survivor: str, preferred: str,
     ) -> Iterator[Any]:  # fmt: skip
         sources = tuple(one.strip() for one in (preferred or "").split(",") if one.strip())
         try:
+            _check_model(desk, request, model)
             step = (
                 Overlap(other, "", method, part, threshold, model or "")  # type: ignore[arg-type]
                 if other
-                else Duplicates(method, part, threshold, rule, sources, model or "")  # type: ignore[arg-type]
+                else Duplicates(method, part, threshold, survivor, sources, model or "")  # type: ignore[arg-type]
             )
         except WorkbenchError as error:
             yield failed(language, error), gr.skip(), gr.skip()
@@ -117,8 +125,14 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     method.change(floor, method, threshold, **QUICK)
     search.click(look, [*what, threshold], [desk.said, found], **WORK)
     threshold.release(dragged, [*what, threshold], [desk.said, found], **QUICK)
-    apply.click(do, [*what, threshold, rule, preferred], told, **WORK)
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    apply.click(do, [*what, threshold, survivor, preferred], told, **WORK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
+
+
+def _check_model(desk: Desk, request: gr.Request, model: str | None) -> None:
+    """The bundled embedding is everybody's; a model of the Hub is loaded for who may choose any."""
+    if model and model.strip():
+        desk.house.may(request, "load_any_model")
 
 
 def _pairs(

@@ -12,6 +12,7 @@ import gradio as gr
 
 from tabs._data_desk import Desk, at_once
 from tabs._data_looking import Looking, controls, drawn, edit_of, moved, where_of
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
 from workbench.data.query import View
@@ -170,6 +171,7 @@ class Browse:
             ]
             self.mark = gr.Button(label("rows.label_save"), elem_id="rows-mark")
 
+    @rule("look")
     def draw(
         self, request: gr.Request, language: str, name: str, at: Looking, *how: Any
     ) -> tuple[Any, ...]:
@@ -180,12 +182,14 @@ class Browse:
             said = failed(language, error)
             return at, said, "", "", *[gr.skip()] * (4 + MOST_ANSWERS)
 
+    @rule("look")
     def from_start(
         self, request: gr.Request, language: str, name: str, at: Looking, *how: Any
     ) -> tuple[Any, ...]:
         """As ``draw``, from the first page."""
         return self.draw(request, language, name, replace(at, page=0, picked=None), *how)
 
+    @rule("look")
     def fresh(self, request: gr.Request, language: str, name: str) -> tuple[Any, ...]:
         """The columns, tags and sources there are to choose from."""
         try:
@@ -206,6 +210,7 @@ class Browse:
     def turn(self, by: int = 0, to: int | None = None) -> Any:
         """A handler that turns pages, by some or to one."""
 
+        @rule("look")
         def turned(
             request: gr.Request, language: str, name: str, at: Looking, *how: Any
         ) -> tuple[Any, ...]:
@@ -214,6 +219,7 @@ class Browse:
 
         return turned
 
+    @rule("own")
     def act(
         self,
         request: gr.Request,
@@ -239,6 +245,7 @@ class Browse:
     def decide(self, what: str) -> Any:
         """A handler that decides on the picked row."""
 
+        @rule("own")
         def decided(request: gr.Request, language: str, name: str, at: Looking) -> tuple[Any, ...]:
             if at.picked is None:
                 return notice("info", say(language, "rows.pick_first")), gr.skip(), gr.skip()
@@ -250,6 +257,7 @@ class Browse:
     def decide_all(self, what: str) -> Any:
         """A handler that decides on every row that is shown."""
 
+        @rule("own")
         def decided(
             request: gr.Request, language: str, name: str, at: Looking, search: str, show: str
         ) -> tuple[Any, ...]:
@@ -261,6 +269,7 @@ class Browse:
 
         return decided
 
+    @rule("own")
     def leave_out_the_rest(
         self, request: gr.Request, language: str, name: str, at: Looking, search: str
     ) -> tuple[Any, ...]:
@@ -269,6 +278,7 @@ class Browse:
         done = self._done(request, language, name, lambda: Filter(where, search or ""))
         return replace(at, filters=()) if done[2] != gr.skip() else at, *done
 
+    @rule("look")
     def add(
         self, request: gr.Request, language: str, name: str, at: Looking, condition: str
     ) -> tuple[Any, ...]:
@@ -281,6 +291,7 @@ class Browse:
             return at, failed(language, error), gr.skip()
         return replace(at, filters=(*at.filters, (condition, True)), page=0), "", ""
 
+    @rule("look")
     def add_controls(
         self, request: gr.Request, language: str, name: str, at: Looking,
         tags: list[str], sources: list[str], least: float | None, most: float | None,
@@ -290,11 +301,13 @@ class Browse:
         return self.add(request, language, name, at, condition)[:2]
 
     @staticmethod
+    @rule("look")
     def toggle(at: Looking, on: list[str]) -> Looking:
         """Filters switched on and off."""
         filters = tuple((one, str(n) in on) for n, (one, _) in enumerate(at.filters))
         return replace(at, filters=filters, page=0, picked=None)
 
+    @rule("own")
     def edit(
         self, request: gr.Request, language: str, name: str, at: Looking, text: str
     ) -> tuple[Any, ...]:
@@ -306,6 +319,7 @@ class Browse:
 
         return self._done(request, language, name, step)
 
+    @rule("own")
     def rate(
         self, request: gr.Request, language: str, name: str, at: Looking, rating: int | None,
         task: str | None, who: str, *better: str,
@@ -342,7 +356,7 @@ def build_browse(desk: Desk, tab: gr.Tab) -> None:
     follow = [tab.select, desk.changed.change]
     gr.on(follow, part.fresh, seen[:2], [part.order, part.tag, part.source], **FOLLOW)
     gr.on(follow, part.draw, seen, shown, **{**FOLLOW, **DRAW})
-    desk.chosen.input(Looking, None, part.looking, **QUICK)
+    desk.chosen.input(rule("look")(lambda: Looking()), None, part.looking, **QUICK)
     chosen = (part.show, part.order, part.down, part.size)
     triggers = [part.search.submit, *(widget.change for widget in chosen)]
     gr.on(triggers, part.from_start, seen, shown, **{**FOLLOW, **DRAW})

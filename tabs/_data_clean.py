@@ -13,6 +13,7 @@ import gradio as gr
 
 from tabs._data_desk import WORK, Desk, at_once, run_step
 from tabs._data_rows import bars
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, failed, notice
 from tabs._words import label, say
 from workbench.data.checks.run import CHECKS
@@ -53,6 +54,7 @@ def build_clean(desk: Desk, tab: gr.Tab) -> None:
     told = [desk.said, desk.status, desk.changed]
     on_desk = [desk.language, desk.chosen]
 
+    @rule("work")
     def check(
         request: gr.Request, language: str, dataset: str, checks: list[str], drops: list[str],
         expected: list[str], least: float | None, most: float | None,
@@ -68,6 +70,7 @@ def build_clean(desk: Desk, tab: gr.Tab) -> None:
             return
         yield from run_step(desk, request, language, dataset, step)
 
+    @rule("look")
     def show(request: gr.Request, language: str, dataset: str) -> tuple[Any, ...]:
         try:
             state = desk.open(request, dataset).state
@@ -90,6 +93,7 @@ def build_clean(desk: Desk, tab: gr.Tab) -> None:
         title = f"<h5>{escape(say(language, 'clean.found'))}</h5>"
         return title + bars(figures), gr.update(choices=choices, value=on, visible=bool(choices))
 
+    @rule("own")
     def switch(request: gr.Request, language: str, dataset: str, on: list[str]) -> tuple[Any, ...]:
         try:
             state = desk.open(request, dataset).state
@@ -103,6 +107,7 @@ def build_clean(desk: Desk, tab: gr.Tab) -> None:
                 done = at_once(desk, request, language, dataset, step)
         return done
 
+    @rule("own")
     def fill_in(
         request: gr.Request, language: str, dataset: str, name: str, author: str
     ) -> Iterator[Any]:
@@ -114,12 +119,13 @@ def build_clean(desk: Desk, tab: gr.Tab) -> None:
             return
         yield from run_step(desk, request, language, dataset, step)
 
+    @rule("work")
     def label_all(request: gr.Request, language: str, dataset: str) -> Iterator[Any]:
         yield from run_step(desk, request, language, dataset, Registers())
 
     given = [*on_desk, checks, drops, expected, least, most]
     run.click(check, given, told, **WORK)
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
     gr.on([tab.select, desk.changed.change], show, on_desk, [found, switches], **FOLLOW)
     switches.input(switch, [*on_desk, switches], told, **QUICK)
     fill.click(fill_in, [*on_desk, name, author], told, **WORK)

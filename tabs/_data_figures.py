@@ -15,7 +15,8 @@ import numpy as np
 from tabs._data_desk import WORK, Desk, stamp, summary
 from tabs._data_rows import bars
 from tabs._models import DEFAULT_MODELS
-from tabs._shared import FOLLOW, QUICK, failed, notice, on_space, showing
+from tabs._rules import rule
+from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data import statistics
 from workbench.data.dataset import Dataset, delete
@@ -46,6 +47,7 @@ def build_figures(desk: Desk, tab: gr.Tab) -> None:
     figures = gr.HTML(elem_id="figures-list")
     on_desk = [desk.language, desk.chosen]
 
+    @rule("look")
     def show(request: gr.Request, language: str, name: str) -> Iterator[Any]:
         try:
             dataset = desk.open(request, name)
@@ -56,6 +58,7 @@ def build_figures(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error)
 
+    @rule("work")
     def in_tokens(
         request: gr.Request, language: str, name: str, model: str, limit: float | None
     ) -> Iterator[Any]:
@@ -73,7 +76,7 @@ def build_figures(desk: Desk, tab: gr.Tab) -> None:
         [tab.select, desk.chosen.input], show, on_desk, figures, trigger_mode="always_last", **WORK
     )
     count.click(in_tokens, [*on_desk, model, limit], tokens, **WORK)
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
 
 
 def build_log(desk: Desk, tab: gr.Tab) -> None:
@@ -89,13 +92,15 @@ def build_log(desk: Desk, tab: gr.Tab) -> None:
     on_desk = [desk.language, desk.chosen]
     told = [desk.said, desk.status, desk.changed]
 
+    @rule("look")
     def show(request: gr.Request, language: str, name: str) -> tuple[str, str]:
         try:
             dataset = desk.open(request, name)
         except WorkbenchError as error:
             return failed(language, error), ""
-        return _log(language, dataset), dataset.recipe.dumps()
+        return _log(language, dataset, desk.house.who(request).is_owner), dataset.recipe.dumps()
 
+    @rule("own")
     def back(request: gr.Request, language: str, name: str) -> tuple[Any, ...]:
         try:
             dataset = desk.open(request, name)
@@ -105,6 +110,7 @@ def build_log(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             return failed(language, error), gr.skip(), gr.skip()
 
+    @rule("own")
     def take_away(request: gr.Request, language: str, name: str, sure: bool) -> tuple[Any, ...]:
         if not sure:
             text = say(language, "log.not_sure")
@@ -249,7 +255,7 @@ def _openings(language: str, dataset: Dataset, rows: np.ndarray) -> str:
     return f'<section class="tri-wide"><h5>{escape(text)}</h5>{bars(lines)}</section>'
 
 
-def _log(language: str, dataset: Dataset) -> str:
+def _log(language: str, dataset: Dataset, with_paths: bool) -> str:
     recipe = dataset.recipe
     origin = say(
         language, f"log.from_{recipe.source.kind}",
@@ -259,7 +265,7 @@ def _log(language: str, dataset: Dataset) -> str:
     for number, done in enumerate(recipe.steps, 1):
         off = "" if dataset.state.is_on(number) else f" ({say(language, 'log.off')})"
         lines.append(f"<li><b>{number}. {escape(step_line(language, done))}</b>{escape(off)}</li>")
-    where = "" if on_space() else f"<pre class='tri-raw'>{escape(_replay(dataset))}</pre>"
+    where = f"<pre class='tri-raw'>{escape(_replay(dataset))}</pre>" if with_paths else ""
     return f'<ol class="tri-log">{"".join(lines)}</ol>{where}'
 
 

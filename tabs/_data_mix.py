@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 
 from tabs._data_alike import side_by_side
-from tabs._data_desk import WORK, Desk, run_step, stamp, summary
+from tabs._data_desk import WORK, Desk, run_step, say_heads, stamp, summary
 from tabs._data_rows import bars
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.dataset import Dataset
@@ -44,6 +45,7 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
         headers=["dataset", "share"], type="array", interactive=True, column_count=2,
         label=label("mix.shares"), visible=False, elem_id="mix-shares",
     )  # fmt: skip
+    say_heads(desk, shares, "mix.head_dataset", "mix.head_share")
     with gr.Row():
         total = gr.Number(0, precision=0, minimum=0, label=label("mix.total"), visible=False)
         seed = gr.Number(0, precision=0, minimum=0, label=label("mix.seed"))
@@ -54,9 +56,11 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
         stop = gr.Button(label("action.stop"), variant="stop")
     picture = gr.HTML(elem_id="mix-picture")
 
+    @rule("look")
     def names(request: gr.Request) -> Any:
         return gr.update(choices=desk.names(request))
 
+    @rule("look")
     def show_shares(chosen: list[str], how: str, before: list[list[Any]]) -> tuple[Any, ...]:
         known = {str(row[0]): row[1] for row in before or [] if row and row[0]}
         usual = 1 if how == "weight" else 1000
@@ -64,6 +68,7 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
         visible = how != "all" and bool(lines)
         return gr.update(value=lines, visible=visible), gr.update(visible=how == "weight")
 
+    @rule("look")
     def picture_of(request: gr.Request, language: str, *values: Any) -> tuple[Any, Any]:
         try:
             asked = _request(*values)
@@ -72,6 +77,7 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
         except Exception as error:
             return failed(language, error), gr.skip()
 
+    @rule("work")
     def make(request: gr.Request, language: str, *values: Any) -> Iterator[Any]:
         try:
             asked = _request(*values)
@@ -85,7 +91,7 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
     gr.on([parts.change, how.change], show_shares, [parts, how, shares], [shares, total], **QUICK)
     look.click(picture_of, [desk.language, *inputs], [desk.said, picture], **QUICK)
     run.click(make, [desk.language, *inputs], told, **WORK)
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
 
 
 def _build_split(desk: Desk, tab: gr.Tab) -> None:
@@ -107,6 +113,7 @@ def _build_split(desk: Desk, tab: gr.Tab) -> None:
     picture = gr.HTML(elem_id="split-picture")
     leak = gr.HTML(elem_id="split-leak")
 
+    @rule("work")
     def do(
         request: gr.Request, language: str, name: str, part: str, threshold: float,
         seed: float | None, *shares: float | None,
@@ -120,6 +127,7 @@ def _build_split(desk: Desk, tab: gr.Tab) -> None:
             return
         yield from run_step(desk, request, language, name, step)
 
+    @rule("look")
     def show(request: gr.Request, language: str, name: str) -> str:
         try:
             state = desk.open(request, name).state
@@ -129,6 +137,7 @@ def _build_split(desk: Desk, tab: gr.Tab) -> None:
             return ""
         return _shares(language, "split.shares", shares_by(state, state.kept_rows(), "split"))
 
+    @rule("work")
     def look(
         request: gr.Request, language: str, name: str, part: str, threshold: float
     ) -> Iterator[Any]:
@@ -176,6 +185,7 @@ def _build_save(desk: Desk, told: list[Any]) -> None:
         )  # fmt: skip
         run = gr.Button(label("save.run"), variant="primary", elem_id="save-run")
 
+    @rule("work")
     def do(
         request: gr.Request, language: str, chosen: str, name: str, answers: str
     ) -> Iterator[Any]:

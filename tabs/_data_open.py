@@ -14,9 +14,10 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._data_desk import WORK, Desk, stamp, summary
+from tabs._data_desk import WORK, Desk, say_heads, stamp, summary
 from tabs._data_rows import conversation
-from tabs._shared import QUICK, failed, notice, on_space, showing
+from tabs._rules import rule
+from tabs._shared import QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.formats.mapping import DEFAULTS, TEMPLATES, Mapping, Template
 from workbench.data.shipped import FORMS
@@ -87,6 +88,7 @@ def build_open(desk: Desk) -> None:
             label=label("open.fields"),
             elem_id="open-fields",
         )
+        say_heads(desk, fields, "open.head_part", "open.head_field")
         again = gr.Button(label("open.preview"), elem_id="open-again")
     preview = gr.HTML(elem_id="open-preview")
     with gr.Row(elem_classes="tri-actions"):
@@ -96,11 +98,13 @@ def build_open(desk: Desk) -> None:
     mapping_inputs = [shape, template, cut, length, fields]
     mapping_outputs = [mapping_box, *mapping_inputs, preview, name]
 
+    @rule("look")
     def show_kind(kind: str) -> list[Any]:
         return [gr.update(visible=kind == one) for one in ("corpus", "file", "hub")] + [
             gr.update(visible=False), ""
         ]  # fmt: skip
 
+    @rule("look")
     def show_corpus(corpus: str) -> tuple[Any, ...]:
         choices = [(label(f"open.form_{form}"), form) for form in FORMS[corpus]]
         mine = corpus == "identity"
@@ -111,6 +115,7 @@ def build_open(desk: Desk) -> None:
             corpus,
         )
 
+    @rule("import_file")
     def look_at(language: str, path: str | None, *said: Any) -> tuple[Any, ...]:
         """What the file seems to be; with ``said``, as the person says it is."""
         if not path:
@@ -120,12 +125,14 @@ def build_open(desk: Desk) -> None:
         except Exception as error:
             return gr.update(visible=False), *[gr.skip()] * 5, failed(language, error), gr.skip()
 
+    @rule("import_from_hub")
     def look_at_repo(language: str, repo: str, config: str, split: str) -> tuple[Any, ...]:
         try:
             return _hub_looked(desk, language, repo, config, split)
         except Exception as error:
             return *[gr.skip()] * 6, failed(language, error), gr.skip()
 
+    @rule("import_file")
     def bring(
         request: gr.Request, language: str, kind: str, name: str, *values: Any
     ) -> Iterator[Any]:
@@ -153,7 +160,7 @@ def build_open(desk: Desk) -> None:
         [desk.said, desk.status, desk.changed, desk.chosen],
         **WORK,
     )
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
 
 
 def _work(
@@ -164,15 +171,14 @@ def _work(
     from workbench.data.recipe import CorpusSource
 
     corpus, form, bot, author, file, skip_bad, repo, config, split, rows, *mapped = values
-    settings, workspace = desk.house.settings, desk.house.workspace(request)
+    settings, workspace = desk.house.settings_for(request), desk.house.workspace(request)
     stop = desk.house.stops.start(request, "data")
     if kind == "corpus":
         given = {"name": bot, "author": author} if corpus == "identity" else {}
         source = CorpusSource(corpus, form, {key: text for key, text in given.items() if text})
         return (yield from importing.bring_corpus(source, workspace, name, stop)), ""
     if kind == "hub":
-        if on_space() and settings.hub_token:
-            settings = settings.model_copy(update={"hub_token": None})
+        desk.house.may(request, "import_from_hub")
         asked = hub.HubRequest(repo.strip(), config or "", split or "train", int(rows or 0))
         recipe = yield from hub.bring_request(asked, workspace, name, settings, stop)
         return recipe, ""
@@ -244,9 +250,7 @@ def _looked(desk: Desk, language: str, path: Path, said: tuple[Any, ...]) -> tup
 def _hub_looked(desk: Desk, language: str, repo: str, config: str, split: str) -> tuple[Any, ...]:
     from workbench.data.hub import HubRequest, look_at_hub
 
-    settings = desk.house.settings
-    if on_space():
-        settings = settings.model_copy(update={"hub_token": None})
+    settings = desk.house.settings_for()
     found = look_at_hub(HubRequest(repo.strip(), config, split or "train"), settings, SHOWN)
     lines = [
         say(

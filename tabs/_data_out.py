@@ -15,12 +15,13 @@ import gradio as gr
 
 from tabs._data_desk import WORK, Desk
 from tabs._models import DEFAULT_MODELS
-from tabs._shared import FOLLOW, QUICK, failed, notice, on_space, showing
+from tabs._rules import rule
+from tabs._shared import FOLLOW, QUICK, failed, notice, showing
 from tabs._words import label, say
 from workbench.data.export import Form
 from workbench.data.going_out import dataset_card, ending, export_dataset, push_dataset, splits
 from workbench.data.rows import Example
-from workbench.errors import NotAllowed, WorkbenchError
+from workbench.errors import WorkbenchError
 
 SEEN = 3
 
@@ -55,6 +56,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
         card = gr.Textbox(label=label("out.card"), lines=8, max_lines=20, interactive=False)
     on_desk = [desk.language, desk.chosen]
 
+    @rule("look")
     def parts(request: gr.Request, name: str) -> tuple[Any, Any]:
         try:
             dataset = desk.open(request, name)
@@ -63,6 +65,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
         names = [(label("out.all"), ""), *((one, one) for one in splits(dataset))]
         return gr.update(choices=names, value=""), dataset_card(dataset)
 
+    @rule("work")
     def export(
         request: gr.Request, language: str, name: str, form: str, split: str
     ) -> Iterator[Any]:
@@ -78,6 +81,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error), gr.skip()
 
+    @rule("work")
     def look(request: gr.Request, language: str, name: str, model: str) -> Iterator[Any]:
         try:
             dataset = desk.open(request, name)
@@ -92,12 +96,11 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error), gr.skip()
 
+    @rule("export")
     def to_hub(
         request: gr.Request, language: str, name: str, repo: str, private: bool, licence: str
     ) -> Iterator[Any]:
         try:
-            if on_space():
-                raise NotAllowed(model=repo)
             dataset, token = desk.open(request, name), desk.house.settings.token
             stop = desk.house.stops.start(request, "data")
             work = push_dataset(dataset, (repo or "").strip(), token, private, licence or "", stop)
@@ -110,7 +113,7 @@ def build_out(desk: Desk, tab: gr.Tab) -> None:
     run.click(export, [*on_desk, form, split], [desk.said, file], **WORK)
     see.click(look, [*on_desk, model], [desk.said, seen], **WORK)
     push.click(to_hub, [*on_desk, repo, private, licence], [desk.said, card], **WORK)
-    stop.click(lambda request: desk.house.stops.stop(request, "data"), None, None, **QUICK)
+    stop.click(desk.house.stopper("data"), None, None, **QUICK)
 
 
 def _as_model_sees(language: str, tokenizer: Any, examples: list[Example]) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._shared import QUICK, House, failed, on_space
+from tabs._links import wish_of
+from tabs._rules import rule
+from tabs._shared import QUICK, House, failed
 from tabs._words import label, say
 from workbench.errors import WorkbenchError
 from workbench.events import readable
 from workbench.models.device import PRECISIONS, Precision
 from workbench.models.reference import ModelReference
-from workbench.workspace import Workspace
 
 DEFAULT_MODELS = ["bundled:gemma-3-270m", "bundled:smollm2-135m-instruct"]
 SUGGESTED = [
@@ -70,19 +71,28 @@ def build_models(house: House, language: gr.Textbox) -> ModelsPanel:
     gr.Markdown(label("compare.terms"), elem_classes="tri-terms")
     panel = ModelsPanel([language, models, precision], [memory, held, unload], [])
 
+    @rule("look")
     def say_fits(language: str, names: list[str], chosen: str) -> str:
         return _fits(house, language, names, chosen)
 
+    @rule("look")
     def say_memory(language: str) -> tuple[Any, ...]:
         return in_memory(house, language)
 
+    @rule("unload")
     def free(language: str, keys: list[str]) -> tuple[Any, ...]:
-        said = _unload(house, language, [] if on_space() else keys or [])
+        said = _unload(house, language, keys or [])
         shown, choices, button = in_memory(house, language, said)
         return shown, {**choices, "value": []}, button
 
+    @rule("look")
     def offer() -> Any:
         return gr.update(choices=offered(house))
+
+    @rule("look")
+    def wished(request: gr.Request) -> Any:
+        wish = wish_of(request)
+        return gr.update(value=list(wish.models)) if wish.models else gr.skip()
 
     models.focus(offer, None, models, **QUICK)
     for widget in (models, precision):
@@ -92,6 +102,7 @@ def build_models(house: House, language: gr.Textbox) -> ModelsPanel:
     panel.greetings.extend(
         [
             (offer, None, models),
+            (wished, None, models),
             (say_fits, panel.chosen, fits),
             (say_memory, [language], panel.memory),
         ]
@@ -100,7 +111,12 @@ def build_models(house: House, language: gr.Textbox) -> ModelsPanel:
 
 
 def offered(house: House) -> list[str]:
-    """What the list of models suggests: the bundled, those tuned here, and some of the Hub."""
+    """What the list of models suggests: the bundled, those tuned here, and some of the Hub.
+
+    To guests, what they may use.
+    """
+    if not house.who().may("load_any_model"):
+        return [*DEFAULT_MODELS, *sorted(house.allowed() - set(DEFAULT_MODELS))]
     return [*DEFAULT_MODELS, *tuned(house), *SUGGESTED]
 
 
@@ -108,7 +124,7 @@ def tuned(house: House) -> list[str]:
     """The runs that have an adapter, each as BASE+RUN."""
     from workbench.tune import runs
 
-    found = runs.listed(Workspace(house.settings.workspace))
+    found = runs.listed(house.workspace())
     return [f"{one.recipe.base}+{one.name}" for one in found if one.has_adapter and one.recipe]
 
 
@@ -140,7 +156,7 @@ def in_memory(house: House, language: str, said: str = "") -> tuple[Any, ...]:
         for model in loaded
     ]
     shown = f'<p class="tri-quiet"><b>{line}</b></p>'
-    mine = not on_space()  # visitors of a Space see what is loaded but cannot unload it
+    mine = house.who().may("unload")
     return said + shown, gr.update(choices=choices, visible=True), gr.update(visible=mine)
 
 

@@ -6,6 +6,7 @@ Nothing here knows what a tab does.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import threading
 import time
@@ -16,7 +17,10 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
+from tabs._asking import address_of, cookies_of, owners_of_space, signed_in
+from tabs._rules import rule
 from tabs._words import explain, say
 from workbench import logs
 from workbench.compare.history import History
@@ -25,10 +29,12 @@ from workbench.errors import NotAllowed, WorkbenchError
 from workbench.events import Progress, readable
 from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
+from workbench.rights import Action, Keys, Mode, Quotas, Visitor
 from workbench.settings import Settings
-from workbench.workspace import Workspace, check_name
+from workbench.workspace import Workspace, check_name, write_atomically
 
 REDRAW_SECONDS = 0.2
+VISITORS = "visitors"
 log = logs.get("page")
 # Events that compute stand in one line, whichever tab they come from.
 COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1, "api_visibility": "private"}
@@ -63,61 +69,164 @@ class Stops:
                 self._events.pop((session, work)).set()
 
 
+class Secrets:
+    """What visitors typed and nobody else may see: in memory, for one session, never written."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, dict[str, str]] = {}
+
+    def put(self, request: gr.Request, name: str, value: str) -> None:
+        self._kept.setdefault(request.session_hash or "", {})[name] = value
+
+    def get(self, request: gr.Request, name: str) -> str:
+        return self._kept.get(request.session_hash or "", {}).get(name, "")
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor closed the page."""
+        self._kept.pop(request.session_hash or "", None)
+
+
 @dataclass(frozen=True)
 class House:
-    """What every handler needs."""
+    """What every handler needs.
+
+    Whoever is asking is found in the ``gr.Request`` a handler is given; a handler that
+    takes none may leave it out, and the request being answered is meant.
+    """
 
     settings: Settings
     pool: ModelPool
-    history: History
     stops: Stops = field(default_factory=Stops)
     shelf: Shelf = field(default_factory=Shelf)
+    typed: Secrets = field(default_factory=Secrets, repr=False)
+    quotas: Quotas = field(default_factory=Quotas)
+    addresses: list[str] = field(default_factory=list)
+    """Where the page is served, the most public last; known once it is."""
+    keys: Keys = field(default_factory=lambda: Keys(secrets.token_bytes(32)))
 
     @classmethod
     def build(cls, settings: Settings) -> House:
-        workspace = Workspace(settings.workspace)
-        return cls(settings, ModelPool(settings), History(workspace.results))
+        return cls(
+            settings, ModelPool(settings), quotas=Quotas(settings.limits),
+            keys=Keys(_secret(settings)),
+        )  # fmt: skip
 
-    def workspace(self, request: gr.Request) -> Workspace:
-        """Where a visitor's datasets lie: on a public Space each page has a place of its own."""
+    @property
+    def mode(self) -> Mode:
+        """local: everybody is the owner; share: whoever has the token; space: who signs in."""
         if on_space():
-            return Workspace(self.settings.workspace / "visitors" / check_name(_visitor(request)))
-        return Workspace(self.settings.workspace)
+            return "space"
+        return "share" if self.settings.share else "local"
 
+    def who(self, request: gr.Request | None = None) -> Visitor:
+        """Who is asking."""
+        request = request or LocalContext.request.get(None)
+        session = (request.session_hash if request else None) or "nobody"
+        if self.mode == "local" or (request and self._is_owner(request)):
+            return Visitor("owner", session)
+        if self.mode == "space":
+            # a folder for each page; a quota for each address, which a reload does not change
+            return Visitor("visitor", session, f"address {address_of(request)}")
+        signed = cookies_of(request).get(self.keys.guest_cookie)
+        return Visitor("guest", self.keys.guest(signed) or "nobody")
+
+    def _is_owner(self, request: gr.Request) -> bool:
+        if self.mode == "space":
+            return signed_in(request) in owners_of_space()
+        return self.keys.is_owner(cookies_of(request).get(self.keys.owner_cookie))
+
+    def may(self, request: gr.Request | None, action: Action) -> None:
+        """Raise unless whoever is asking may do this.
+
+        Raises:
+            NotForGuests, NotForVisitors.
+        """
+        self.who(request).must(action)
+
+    def count(self, request: gr.Request | None, tokens: int) -> None:
+        """Tokens were written for somebody: they are taken from their quota."""
+        self.quotas.spend(self.who(request), "tokens", tokens)
+
+    def workspace(self, request: gr.Request | None = None) -> Workspace:
+        """Where one's datasets, runs and results lie: the owner's, or a visitor's own."""
+        visitor = self.who(request)
+        if visitor.is_owner:
+            return Workspace(self.settings.workspace)
+        return Workspace(self.settings.workspace / VISITORS / check_name(visitor.id))
+
+    @property
+    def history(self) -> History:
+        """The earlier results of whoever is asking."""
+        return History(self.workspace().results)
+
+    def settings_for(self, request: gr.Request | None = None) -> Settings:
+        """The settings, for anybody but the owner without the owner's token for the Hub."""
+        if self.who(request).is_owner:
+            return self.settings
+        return self.settings.model_copy(update={"hub_token": None})
+
+    @rule("look")
     def leave(self, request: gr.Request) -> None:
         """The visitor closed the page: their work stops, and on a Space their rows go."""
         self.stops.leave(request)
-        if on_space():
+        self.typed.leave(request)
+        if self.who(request).role == "visitor":
             root = self.workspace(request).root
             self.shelf.close_all(root)
             shutil.rmtree(root, ignore_errors=True)
 
-    def references(self, names: list[str]) -> tuple[ModelReference, ...]:
+    def references(
+        self, names: list[str], request: gr.Request | None = None
+    ) -> tuple[ModelReference, ...]:
         """What a visitor chose, each once, in their order, and allowed here.
 
         Raises:
             BadReference, NotAllowed.
         """
         chosen = tuple(dict.fromkeys(ModelReference.parse(name) for name in names or []))
+        if self.who(request).may("load_any_model"):
+            return chosen
+        allowed = self.allowed()
         for reference in chosen:
-            if on_space() and str(reference) not in self.allowed():
+            if str(reference) not in allowed:
                 raise NotAllowed(model=str(reference))
         return chosen
 
     def allowed(self) -> set[str]:
-        """On a public Space: the bundled models and those the owner named."""
+        """For guests: the bundled models, those the owner named, and those in memory.
+
+        On a public Space what is in memory counts only if it is named.
+        """
         from workbench.models.bundled import BUNDLED
 
-        return {f"bundled:{name}" for name in BUNDLED} | set(self.settings.allowed_models)
+        named = {f"bundled:{name}" for name in BUNDLED} | set(self.settings.allowed_models)
+        if self.mode == "share":
+            named |= {str(model.reference) for model in self.pool.loaded()}
+        return named
 
+    def stopper(self, work: str) -> Callable[[gr.Request], None]:
+        """What a Stop button does."""
 
-def _visitor(request: gr.Request) -> str:
-    return request.session_hash or "nobody"
+        @rule("look")
+        def stop(request: gr.Request) -> None:
+            self.stops.stop(request, work)
+
+        return stop
 
 
 def on_space() -> bool:
     """True on a Hugging Face Space, where anybody can come in."""
     return os.environ.get("SYSTEM") == "spaces"
+
+
+def _secret(settings: Settings) -> bytes:
+    """What guests' names are signed with; kept, so that a guest finds their rows again."""
+    if not settings.share:
+        return secrets.token_bytes(32)
+    path = settings.workspace / VISITORS / ".secret"
+    if not path.exists():
+        write_atomically(path, secrets.token_bytes(32))
+    return path.read_bytes()
 
 
 def notice(kind: str, text: str) -> str:

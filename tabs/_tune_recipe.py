@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from tabs._models import DEFAULT_MODELS, SUGGESTED
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed
 from tabs._words import label
 from workbench.data.dataset import listed
@@ -18,7 +19,8 @@ from workbench.errors import WorkbenchError
 from workbench.tune.recipe import CHOICES, TuneRecipe, presets
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "length": ("steps", "epochs", "batch", "micro_batch", "max_length", "packing"),
+    "length": ("steps", "epochs", "batch", "micro_batch", "max_length", "packing",
+               "activation_checkpointing"),
     "adapter": ("lora_r", "lora_alpha", "lora_dropout", "rslora", "dora", "precision"),
     "learning": (
         "learning_rate", "schedule", "warmup", "weight_decay", "max_grad_norm", "optimizer",
@@ -81,6 +83,7 @@ class Form:
     def _wire(
         self, house: House, language: gr.Textbox, tab: gr.Tab, show: gr.Button, use: gr.Button
     ) -> None:
+        @rule("look")
         def choose(preset: str, *values: Any) -> list[Any]:
             """Every field but the name, the dataset and, if the preset has none, the base."""
             chosen = presets()[preset]
@@ -91,17 +94,20 @@ class Form:
                 for name, value in zip(ORDER, values, strict=True)
             ]
 
+        @rule("look")
         def datasets(request: gr.Request, chosen: str | None) -> Any:
             names = [one.name for one in listed(house.workspace(request))]
             value = chosen if chosen in names else (names[-1] if names else None)
             return gr.update(choices=names, value=value)
 
+        @rule("look")
         def as_yaml(language: str, *values: Any) -> tuple[Any, str]:
             try:
                 return recipe_of(values).to_yaml(), ""
             except WorkbenchError as error:
                 return gr.skip(), failed(language, error)
 
+        @rule("look")
         def from_yaml(language: str, text: str) -> list[Any]:
             try:
                 recipe = TuneRecipe.from_yaml(text)

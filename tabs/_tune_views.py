@@ -22,6 +22,12 @@ FORGET_ALARM = 0.25
 LONGEST_CHARACTER = 8
 """Tokens that one character is cut into at most, emoji with their joiners included."""
 SPACE = {"\n": "⏎\n", "\t": "⇥\t"}
+WORK: dict[str, Any] = {
+    "api_visibility": "private",
+    "concurrency_id": "tune",
+    "show_progress": "hidden",
+}
+"""Events of the tab that take a while stand in one line of their own."""
 
 
 def coloured(language: str, encoded: Encoded, pieces: Sequence[str]) -> str:

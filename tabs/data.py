@@ -17,7 +17,8 @@ from tabs._data_figures import build_figures, build_log
 from tabs._data_mix import build_mix
 from tabs._data_open import build_open
 from tabs._data_out import build_out
-from tabs._shared import QUICK, House, failed, notice, on_space
+from tabs._rules import rule
+from tabs._shared import QUICK, House, failed, notice
 from tabs._words import label, say
 from workbench.errors import WorkbenchError
 
@@ -52,13 +53,16 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
         with gr.Tab(label("data.log"), id="log") as log:
             build_log(desk, log)
 
+    @rule("look")
     def greet(request: gr.Request, language: str) -> tuple[Any, ...]:
         names = desk.names(request)
-        line = notice("info", say(language, "data.visitor")) if on_space() else ""
+        passing = house.who(request).role == "visitor"
+        line = notice("info", say(language, "data.visitor")) if passing else ""
         if not names:
             return gr.update(choices=[]), notice("info", say(language, "data.empty")), line
         return gr.update(choices=names, value=names[0]), gr.skip(), line
 
+    @rule("look")
     def take(request: gr.Request, language: str, name: str) -> tuple[Any, ...]:
         try:
             dataset = desk.open(request, name)
@@ -66,10 +70,11 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
             return (failed(language, error) if name else gr.skip()), gr.skip()
         return summary(language, dataset), stamp(dataset)
 
+    @rule("look")
     def list_again(request: gr.Request) -> Any:
         return gr.update(choices=desk.names(request))
 
     chosen.change(take, [language, chosen], [status, desk.changed], **QUICK)
     chosen.focus(list_again, None, chosen, **QUICK)
-    inner.select(lambda: "", None, said, **QUICK)
+    inner.select(rule("look")(lambda: ""), None, said, **QUICK)
     return [(greet, language, [chosen, status, said])]

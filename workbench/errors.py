@@ -20,12 +20,19 @@
     │   ├── ModelBusy
     │   ├── NotAllowed
     │   ├── BadSettings
+    │   ├── AccessRefused
+    │   │   ├── NotForGuests
+    │   │   ├── NotForVisitors
+    │   │   ├── QuotaUsedUp
+    │   │   ├── LockedOut
+    │   │   └── AddressRefused
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
     │   │   │   └── EmptyFile
     │   │   ├── TextTooLarge
     │   │   ├── TooLongForMap
+    │   │   ├── TooLongToCut
     │   │   ├── TextNotFound
     │   │   ├── NotText
     │   │   ├── BrokenFile
@@ -60,6 +67,12 @@
     │   │   ├── BadTuneRecipe
     │   │   ├── BadRecipeField
     │   │   └── BadRecipe
+    │   ├── ProbeError
+    │   │   ├── NoProbe
+    │   │   ├── NoSuchProbe
+    │   │   ├── BadProbeFile
+    │   │   ├── BadProbeRows
+    │   │   └── NoProbeItems
     │   ├── TuneError
     │   │   ├── RunExists
     │   │   ├── NoSuchRun
@@ -67,6 +80,23 @@
     │   │   ├── RunBusy
     │   │   ├── RunFinished
     │   │   └── RunChanged
+    │   ├── PromptError
+    │   │   ├── NoSuchPrompt
+    │   │   ├── BadPrompt
+    │   │   ├── UnknownSlot
+    │   │   ├── UnfilledSlot
+    │   │   ├── NoSeeds
+    │   │   ├── BadPromptRecipe
+    │   │   ├── BadPrices
+    │   │   ├── NoSuchPromptRun
+    │   │   ├── PromptRunExists
+    │   │   ├── PromptRunBusy
+    │   │   ├── PromptRunFinished
+    │   │   ├── NothingKept
+    │   │   ├── NoKey
+    │   │   ├── WrongKey
+    │   │   ├── BadTeacher
+    │   │   └── RequestRefused
     │   ├── ChatError
     │   │   ├── NothingSaid
     │   │   ├── MessageTooLong
@@ -112,8 +142,13 @@
         ├── NumericalFault
         │   ├── HalfPrecisionOverflow
         │   ├── NotANumber
+        │   ├── AnswerNotANumber
         │   └── LossNotANumber
         ├── TrainingFailed
+        ├── TeacherFailed
+        │   ├── DayLimit
+        │   ├── TeacherDown
+        │   └── GenerationFailed
         ├── DiskFull
         └── Stopped
 
@@ -266,6 +301,33 @@ class BadSettings(RequestError):
     template = "The settings cannot be used: {reason}."
 
 
+class AccessRefused(RequestError):
+    pass
+
+
+class NotForGuests(AccessRefused):
+    template = "Only the owner of this workbench can do that. You are here as a guest."
+
+
+class NotForVisitors(AccessRefused):
+    template = "Only the signed-in owner of this Space can do that."
+
+
+class QuotaUsedUp(AccessRefused):
+    template = (
+        "That is all that guests can use for now. There is more in about {minutes} minutes; "
+        "what you have made is kept."
+    )
+
+
+class LockedOut(AccessRefused):
+    template = "Too many wrong tokens. Try again in {seconds} seconds."
+
+
+class AddressRefused(AccessRefused):
+    template = "{address} cannot be used: only public web addresses can."
+
+
 class TextError(RequestError):
     pass
 
@@ -288,6 +350,10 @@ class TextTooLarge(TextError):
 
 class TooLongForMap(TextError):
     template = "The text has {characters} characters; a heat map shows at most {limit}."
+
+
+class TooLongToCut(TextError):
+    template = "The text has {characters} characters; at most {limit} are cut into tokens here."
 
 
 class TextNotFound(TextError):
@@ -444,6 +510,33 @@ class BadRecipeField(DataError):
     template = "{field} cannot be “{value}”: it must be {allowed}."
 
 
+class ProbeError(RequestError):
+    pass
+
+
+class NoProbe(ProbeError):
+    template = "No set of questions is chosen. Choose at least one."
+
+
+class NoSuchProbe(ProbeError):
+    template = "There is no set of questions called {name}. There are: {names}; or name a file."
+
+
+class BadProbeFile(ProbeError):
+    template = "{name} cannot be read as questions: {reason}."
+
+
+class BadProbeRows(ProbeError):
+    template = (
+        "{name} has {count} rows that cannot be asked: {rows}. Mend them, or choose to leave bad "
+        "rows out."
+    )
+
+
+class NoProbeItems(ProbeError):
+    template = "{name} has no question that can be asked. Look at: {rows}."
+
+
 class TuneError(RequestError):
     pass
 
@@ -470,6 +563,77 @@ class RunFinished(TuneError):
 
 class RunChanged(TuneError):
     template = "{name} cannot go on: {what} is not what it was begun with. Start a new run."
+
+
+class PromptError(RequestError):
+    pass
+
+
+class NoSuchPrompt(PromptError):
+    template = "There is no prompt called {name}."
+
+
+class BadPrompt(PromptError):
+    template = "The prompt {name} cannot be used: {reason}."
+
+
+class UnknownSlot(PromptError):
+    template = "The prompt {name} has a slot “{slot}” that is not among those it describes."
+
+
+class UnfilledSlot(PromptError):
+    template = (
+        "Nothing fills the slot “{slot}” of {name}. Give it a value, or take seeds that have "
+        "a field of that name."
+    )
+
+
+class NoSeeds(PromptError):
+    template = "{name} holds no seed that can be used: {reason}."
+
+
+class BadPromptRecipe(PromptError):
+    template = "This recipe cannot be used: {reason}."
+
+
+class BadPrices(PromptError):
+    template = "The table of prices cannot be read: {reason}."
+
+
+class NoSuchPromptRun(PromptError):
+    template = "There is no generation run called {name}. It may have been deleted."
+
+
+class PromptRunExists(PromptError):
+    template = "There is already a generation run called {name}. Choose another name."
+
+
+class PromptRunBusy(PromptError):
+    template = "The generation run {name} is at work right now. Wait for it or press Stop."
+
+
+class PromptRunFinished(PromptError):
+    template = "The generation run {name} has reached its target. Start a new one for more rows."
+
+
+class NothingKept(PromptError):
+    template = "The generation run {name} has kept no row yet, so there is nothing to save."
+
+
+class NoKey(PromptError):
+    template = "{teacher} needs a key. Type one, or start the app with it in {variable}."
+
+
+class WrongKey(PromptError):
+    template = "{teacher} does not accept this key. Nothing was asked again; check it and retry."
+
+
+class BadTeacher(PromptError):
+    template = "The teacher cannot be used: {reason}."
+
+
+class RequestRefused(PromptError):
+    template = "{teacher} refuses the request itself ({code}): {reason}."
 
 
 class ChatError(RequestError):
@@ -680,6 +844,13 @@ class NotANumber(NumericalFault):
     )
 
 
+class AnswerNotANumber(NumericalFault):
+    template = (
+        "{model} gave no number for question {item}: its weights yield NaN or infinity in "
+        "{precision}. Try fp32, or fetch the model again."
+    )
+
+
 class LossNotANumber(NumericalFault):
     template = (
         "The loss became NaN or infinite at step {step} (rows {rows} of the dataset), so the run "
@@ -689,6 +860,28 @@ class LossNotANumber(NumericalFault):
 
 class TrainingFailed(WorkFailed):
     template = "The training ended in a fault: {reason}. The checkpoints are kept."
+
+
+class TeacherFailed(WorkFailed):
+    pass
+
+
+class DayLimit(TeacherFailed):
+    template = (
+        "The day's quota of {teacher} is used up. Everything is kept; resume the run tomorrow, "
+        "or with another model."
+    )
+
+
+class TeacherDown(TeacherFailed):
+    template = (
+        "{teacher} could not be reached or kept failing for {seconds} seconds ({reason}). "
+        "Everything is kept; resume the run later."
+    )
+
+
+class GenerationFailed(TeacherFailed):
+    template = "The generation ended in a fault: {reason}. Every reply is kept."
 
 
 class DiskFull(WorkFailed):

@@ -18,7 +18,7 @@ class Progress:
     """How far one stage has come.
 
     ``stage`` is one of: start, check, wait, download, unpack, convert, load, tokenize, score,
-    write, read, compare, embed, label, fill.
+    write, read, compare, try, embed, label, fill.
     ``total`` is 0 when it is not known.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,12 +22,34 @@ from pydantic_settings import (
 )
 
 from workbench.errors import BadSettings
+from workbench.rights import Limits
+
+PERSISTENT = Path("/data")
+"""Where a Space keeps what must outlive a restart, if it has storage."""
+
+
+def _kept_on_space() -> bool:
+    return os.environ.get("SYSTEM") == "spaces" and os.access(PERSISTENT, os.W_OK)
+
+
+def default_workspace() -> Path:
+    """Beside the project; on a Space with persistent storage, there."""
+    return PERSISTENT / "workspace" if _kept_on_space() else Path("workspace")
 
 
 def default_cache() -> Path:
     """Where converted models are kept, outside the project and the workspace."""
+    if _kept_on_space():
+        return PERSISTENT / "cache"
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "trilogy"
+
+
+TABS = ("compare", "prompts", "data", "tune", "chat")
+
+
+def _named(tabs: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in tabs.split(",") if name.strip()))
 
 
 class Settings(BaseSettings):
@@ -44,7 +66,9 @@ class Settings(BaseSettings):
 
     host: str | None = Field(None, description="address to listen on (default: this machine only)")
     port: int | None = Field(None, ge=0, le=65535, description="port (default: 7860 or next free)")
-    workspace: Path = Field(Path("workspace"), description="folder for results, datasets and runs")
+    workspace: Path = Field(
+        default_factory=default_workspace, description="folder for results, datasets and runs"
+    )
     cache: Path = Field(default_factory=default_cache, description="folder for converted models")
     memory_gb: float | None = Field(
         None, gt=0, description="memory that loaded models may take, in GB (default: 80% of free)"
@@ -59,8 +83,23 @@ class Settings(BaseSettings):
         description="access token for gated models on the Hub",
     )
     allowed_models: list[str] = Field(
-        [], description="on a public Space: models that visitors may load besides the bundled"
+        [], description="models that guests may load besides the bundled"
     )
+    share: bool = Field(
+        False, description="let others in: print a link for guests and one for the owner"
+    )
+    tunnel: bool = Field(
+        True, description="with --share, also ask Gradio for a public address (--no-tunnel: do not)"
+    )
+    demo: str = Field("", description="tabs to show, with commas: chat,compare (default: all)")
+    mcp: bool = Field(False, description="offer the API to agents too, as an MCP server")
+    guest_requests: int = Field(200, ge=0, description="what one guest may ask for in an hour")
+    guest_tokens: int = Field(40_000, ge=0, description="tokens one guest may have in an hour")
+    guest_seconds: float = Field(900, ge=0, description="seconds of computing a guest may use")
+    guest_shares: float = Field(
+        20, ge=0, description="so many guests' quotas are what all guests may use together"
+    )
+    guest_upload_mb: float = Field(50, gt=0, description="largest file a guest may bring, in MB")
     trust_remote_code: bool = Field(
         False, description="let model repositories run their own code (dangerous)"
     )
@@ -78,6 +117,24 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = Path(os.environ.get("TRILOGY_CONFIG", "trilogy.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @field_validator("demo")
+    @classmethod
+    def _known_tabs(cls, value: str) -> str:
+        unknown = [name for name in _named(value) if name not in TABS]
+        if unknown:
+            raise ValueError(f"there is no tab {unknown[0]}; there are {', '.join(TABS)}")
+        return value
+
+    @property
+    def shown_tabs(self) -> tuple[str, ...]:
+        """The tabs of the page, in the order they are named."""
+        return _named(self.demo) or TABS
+
+    @property
+    def limits(self) -> Limits:
+        """What guests may use."""
+        return Limits(self.guest_requests, self.guest_tokens, self.guest_seconds, self.guest_shares)
 
     @property
     def max_data_bytes(self) -> int:

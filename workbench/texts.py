@@ -12,6 +12,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from workbench.errors import (
 
 SAMPLES = Path(__file__).resolve().parents[1] / "assets" / "samples"
 DEFAULT_COLUMN = "text"
+HUB_DATASET = re.compile(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", re.ASCII)
+"""OWNER/NAME, and nothing that could be a folder above or an address."""
 COMMON = " \n,.，。、！？"
 BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -148,6 +151,9 @@ class HubColumn:
     def __post_init__(self) -> None:
         if not self.dataset.strip():
             raise NoDataset
+        # the library would take a folder of this machine, or an address, just as well
+        if not HUB_DATASET.fullmatch(self.dataset) or Path(self.dataset).exists():
+            raise DatasetUnavailable(name=self.dataset[:100], reason="that is not OWNER/NAME")
         if not 1 <= self.rows <= 10_000:
             raise OutOfRange(field="rows", value=self.rows, low=1, high=10_000)
 

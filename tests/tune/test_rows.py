@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.tune.talk import exchange, many, store, turn, write_log
 from workbench.errors import (
@@ -18,8 +19,9 @@ from workbench.errors import (
     TooFewRows,
     UnknownSplit,
 )
+from workbench.tune.overlap import PROBES, overlap, probes_in
 from workbench.tune.recipe import TuneRecipe
-from workbench.tune.rows import has_answer, load_rows, normal, overlap
+from workbench.tune.rows import has_answer, held_texts, load_rows, normal
 from workbench.workspace import Workspace
 
 
@@ -214,3 +216,22 @@ def test_overlap_counts_whole_rows_and_long_turns() -> None:
     found = overlap(train, held)
     assert (found.rows, found.turns) == (1, 1)
     assert overlap(train[2:], held).rows == 0
+
+
+def test_a_row_that_holds_a_question_of_the_probes_is_counted() -> None:
+    asked = [{"role": "user", "content": "我係咪喺度做緊題目呀,你話呢?"}]
+    known = [{"role": "user", "content": "你 食 咗 飯 未 呀 ？今日點呀"}]
+    first = yaml.safe_load((PROBES / "hong-kong.yaml").read_text("utf-8"))["items"][0]["question"]
+    probe = [{"role": "user", "content": first}, {"role": "assistant", "content": "唔知。"}]
+    assert probes_in([asked, known]) == 0
+    assert probes_in([asked, probe, probe]) == 2
+
+
+def test_what_a_run_is_judged_by_is_what_it_held_out(workspace: Workspace) -> None:
+    store(workspace, many(20))
+    held = load_rows(recipe(), workspace).held
+    texts = held_texts(recipe(), workspace)
+    assert len(texts) == len(held) == 4
+    assert all(
+        turn["content"] in text for row, text in zip(held, texts, strict=True) for turn in row
+    )

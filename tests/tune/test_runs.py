@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import tiny
 from tests.tune import small
 from workbench import eventlog, jobs
+from workbench.console import finished
 from workbench.errors import (
     ModelNotFound,
     NoSuchDataset,
@@ -27,7 +29,7 @@ from workbench.errors import (
 )
 from workbench.eventlog import EventLog
 from workbench.settings import Settings
-from workbench.tune import job, runs
+from workbench.tune import job, runs, trial
 from workbench.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -275,3 +277,29 @@ def test_the_token_is_not_on_the_command_line_of_a_run(
     given = job._environment(settings, workspace, 5)
     assert given["TRILOGY_HUB_TOKEN"] == "hf_secretsecret"
     assert json.dumps(given).count("hf_secretsecret") == 1
+
+
+def test_a_trial_says_how_long_the_whole_would_take_and_leaves_nothing(
+    tiny_model: Path, workspace: Workspace, settings: Settings
+) -> None:
+    recipe = small.recipe(tiny_model, "whole", steps=50, eval_every=20)
+    work = trial.trial(recipe, settings, workspace, tiny.never())
+    found = finished(work)
+    assert (found.steps, found.evaluations) == (50, 4)
+    assert found.tokens_per_second > 0
+    assert found.seconds == pytest.approx(50 * found.step_seconds + 4 * found.evaluation_seconds)
+    assert runs.listed(workspace) == []
+
+
+def test_a_trial_is_not_made_beside_a_run_that_trains(
+    tiny_model: Path, workspace: Workspace, settings: Settings
+) -> None:
+    a_run(workspace, tiny_model, "long", queued_at=1.0, status="running")
+    busy = [holder(workspace.run("long") / jobs.LOCK), holder(workspace.runs / jobs.TRAINING)]
+    try:
+        with pytest.raises(RunBusy, match="long"):
+            finished(trial.trial(small.recipe(tiny_model, "x"), settings, workspace, tiny.never()))
+    finally:
+        for one in busy:
+            one.kill()
+    assert [one.name for one in runs.listed(workspace)] == ["long"]

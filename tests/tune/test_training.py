@@ -283,12 +283,36 @@ def test_when_memory_runs_out_the_micro_batch_is_halved_and_it_says_so(
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")
         return real(self, ids, labels, **inputs)
 
-    folder = prepare(small.recipe(tiny_model, "greedy", micro_batch=4, lora_dropout=0.0), workspace)
+    padded = small.recipe(tiny_model, "greedy", micro_batch=4, lora_dropout=0.0, packing=False)
+    folder = prepare(padded, workspace)
     monkeypatch.setattr(Head, "nll", greedy)
     train.carry_out(folder, settings, tiny.never())
     assert jobs.status_of(folder) == "done"
     halved = [one["facts"] for one in said(folder, "notice") if one["key"] == "micro_batch_halved"]
     assert halved == [{"from": 4, "to": 2}, {"from": 2, "to": 1}]
+    assert losses(folder) == pytest.approx(expected, rel=1e-4)
+
+
+def test_packed_rows_too_go_through_in_smaller_parts_when_memory_runs_out(
+    tiny_model: Path, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = small.recipe(tiny_model, "calm", micro_batch=4, lora_dropout=0.0)
+    expected = losses(trained(calm, workspace, settings))
+    real, largest = Head.nll, []
+
+    def greedy(self: Head, ids: Any, labels: Any, **inputs: Any) -> Any:
+        if self.network.training:
+            largest.append(ids.shape[1])
+            if ids.shape[1] > 0.7 * max(largest):
+                raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")
+        return real(self, ids, labels, **inputs)
+
+    folder = prepare(small.recipe(tiny_model, "parts", micro_batch=4, lora_dropout=0.0), workspace)
+    monkeypatch.setattr(Head, "nll", greedy)
+    train.carry_out(folder, settings, tiny.never())
+    assert jobs.status_of(folder) == "done"
+    halved = [one["facts"] for one in said(folder, "notice") if one["key"] == "micro_batch_halved"]
+    assert halved[0] == {"from": 4, "to": 2}
     assert losses(folder) == pytest.approx(expected, rel=1e-4)
 
 

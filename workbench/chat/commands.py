@@ -2,6 +2,7 @@
 
     chat --model REF+ADAPTER [--model REF] --message TEXT [--character FILE|NAME]
     chat score ...                           did it stay in character?
+    chat characters | card | bring | forget  the cards
     chat standings                           who wins the blind votes
     chat votes OUT.jsonl                     the votes as preference pairs
     chat characters | chat card ... | chat bring FILE | chat forget NAME --yes

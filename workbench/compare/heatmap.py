@@ -8,13 +8,11 @@ know colours.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from workbench.compare.perplexity import window_size
 from workbench.compare.scoring import Scorer
@@ -34,6 +32,7 @@ from workbench.models.device import Precision, default_precision, is_out_of_memo
 from workbench.models.loader import LoadedModel
 from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
+from workbench.models.tokenizer import readable_token
 
 MOST_CHARACTERS = 4000
 ALTERNATIVES = 3
@@ -229,24 +228,4 @@ def _score(
 
 
 def _guess(loaded: LoadedModel, token: int, nll: float) -> Guess:
-    return Guess(_readable(loaded.tokenizer, token), math.exp(-nll))
-
-
-def _readable(tokenizer: Any, token: int) -> str:
-    """What a token stands for; a part of a character shows its bytes, as ⟨E4 BB⟩."""
-    text: str = tokenizer.decode([token], clean_up_tokenization_spaces=False)
-    if "\ufffd" not in text:
-        return text
-    piece: str = tokenizer.convert_ids_to_tokens(token)
-    known = _byte_letters()
-    if all(letter in known for letter in piece):
-        return "⟨" + " ".join(f"{known[letter]:02X}" for letter in piece) + "⟩"
-    return piece
-
-
-@functools.cache
-def _byte_letters() -> dict[str, int]:
-    """The letters that byte-level tokenizers write bytes with."""
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    return {letter: byte for byte, letter in bytes_to_unicode().items()}
+    return Guess(readable_token(loaded.tokenizer, token), math.exp(-nll))

@@ -6,7 +6,6 @@ library. This module does not know what the rows mean.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -24,9 +23,8 @@ from workbench.data.rows import Example
 from workbench.errors import BadRow, DatasetUnavailable, NoDataset, UnknownFormat, WorkbenchError
 from workbench.events import Progress
 from workbench.settings import Settings
+from workbench.texts import HUB_DATASET
 from workbench.workspace import Workspace
-
-NAME = re.compile(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class HubRequest:
         if not self.name.strip():
             raise NoDataset
         # the library would take a folder of this machine for a dataset just as well
-        if not NAME.fullmatch(self.name) or Path(self.name).exists():
+        if not HUB_DATASET.fullmatch(self.name) or Path(self.name).exists():
             raise DatasetUnavailable(name=self.name[:100], reason="that is not OWNER/NAME")
 
 

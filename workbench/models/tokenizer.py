@@ -7,6 +7,7 @@ up after a few seconds. This module does not know what is rendered, nor why.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -19,6 +20,8 @@ from workbench.settings import Settings
 
 SECONDS = 5
 THREAD = "chat template"
+# How tokenizers in the manner of SentencePiece write a byte for which they have no piece.
+BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def bring_tokenizer(
@@ -95,3 +98,25 @@ def token_counts(tokenizer: Any, texts: list[str]) -> list[int]:
         return []
     encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
     return [len(ids) for ids in encoded["input_ids"]]
+
+
+def readable_token(tokenizer: Any, token: int) -> str:
+    """What a token stands for; a part of a character shows its bytes, as ⟨E4 BB⟩."""
+    text: str = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+    if "\ufffd" not in text:
+        return text
+    piece: str = tokenizer.convert_ids_to_tokens(token)
+    if fallback := BYTE_FALLBACK.fullmatch(piece):
+        return f"⟨{fallback.group(1)}⟩"
+    known = _byte_letters()
+    if all(letter in known for letter in piece):
+        return "⟨" + " ".join(f"{known[letter]:02X}" for letter in piece) + "⟩"
+    return piece
+
+
+@functools.cache
+def _byte_letters() -> dict[str, int]:
+    """The letters that byte-level tokenizers write bytes with."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {letter: byte for byte, letter in bytes_to_unicode().items()}

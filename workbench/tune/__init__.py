@@ -5,6 +5,7 @@
     encode.py      rows as tokens, and which of them are learned from
     mask.py        where in a rendered conversation the answers are
     estimate.py    what fits into memory before anything is loaded
+    trial.py       how long it will take, from a few steps that are thrown away
     job.py         start, stop, resume, follow a run: a process of its own
     train.py       that process; trainer.py, head.py, plan.py and watch.py are its parts
     evaluation.py  held-out bits per character, the forgetting line, answers

@@ -2,6 +2,7 @@
 
     tune start RECIPE.yaml | --preset cpu --dataset NAME --name RUN [--set steps=20] [--detach]
     tune check ...                       the same, but only says what would be learned
+    tune try ...                         the same, but only says how long it would take
     tune list | show RUN | follow RUN | stop RUN | resume RUN | delete RUN --yes
     tune export RUN OUT.zip | tune merge RUN FOLDER | tune push RUN OWNER/NAME | tune card RUN
 
@@ -40,6 +41,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     for name, run, said in (
         ("start", start, "train, and follow until it ends"),
         ("check", check, "what would be learned, and whether it fits"),
+        ("try", try_it, "a few steps that are thrown away, and how long the whole would take"),
     ):
         made = verb(name, run, said)
         made.add_argument("recipe", nargs="?", type=Path, help="a YAML file")
@@ -115,6 +117,19 @@ def check(options: argparse.Namespace, settings: Settings) -> int:
         *(f"warning: {one}" for one in found.warnings),
     ]
     return answer(options, document, lines)
+
+
+def try_it(options: argparse.Namespace, settings: Settings) -> int:
+    from workbench.tune.trial import trial
+
+    stop = threading.Event()
+    found = finished(trial(_recipe(options), settings, Workspace(settings.workspace), stop), stop)
+    lines = [
+        f"about {found.seconds / 60:.1f} min: {found.steps} steps of {found.step_seconds:.1f} s "
+        f"({found.tokens_per_second:,.0f} tokens a second), {found.evaluations} evaluations of "
+        f"{found.evaluation_seconds:.0f} s; {readable(found.memory_bytes)} held"
+    ]
+    return answer(options, {**asdict(found), "seconds": found.seconds}, lines)
 
 
 def _followed(name: str, options: argparse.Namespace, workspace: Workspace) -> int:

@@ -44,3 +44,32 @@ def by_length(planned: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def micro_batch(batch: int, at_most: int) -> int:
     """The largest divisor of ``batch`` that is not more than ``at_most``, so that steps align."""
     return max(size for size in range(1, min(batch, max(1, at_most)) + 1) if batch % size == 0)
+
+
+def bins(planned: np.ndarray, lengths: np.ndarray, room: int) -> list[list[list[int]]]:
+    """Every step's rows in bins of nearly equal length, as many in every step.
+
+    The longest row goes first, each into the bin with the least in it (Graham 1969), so that
+    what goes through the model at once is as small as the number of bins allows.
+
+    Args:
+        planned: int64 [steps, batch].
+        lengths: tokens of each row, int64 [rows].
+        room: tokens that a bin should hold at most; a single row may be longer.
+
+    Returns:
+        Rows by step and bin; no bin is empty.
+    """
+    totals = lengths[planned].sum(axis=1)
+    count = int(max(1, min(planned.shape[1], math.ceil(totals.max() / max(1, room)))))
+    return [_level(step, lengths, count) for step in planned.tolist()]
+
+
+def _level(rows: list[int], lengths: np.ndarray, count: int) -> list[list[int]]:
+    filled: list[list[int]] = [[] for _ in range(count)]
+    held = [0] * count
+    for row in sorted(rows, key=lambda row: -int(lengths[row])):
+        least = min(range(count), key=lambda number: (held[number], number))
+        filled[least].append(row)
+        held[least] += int(lengths[row])
+    return filled

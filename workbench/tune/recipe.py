@@ -30,6 +30,7 @@ TunePrecision = Literal["auto", "nf4", "int8", "bf16", "fp32"]
 Template = Literal["auto", "gemma", "chatml", "plain"]
 Optimizer = Literal["auto", "adamw", "paged_adamw_8bit"]
 Schedule = Literal["cosine", "linear", "constant"]
+Checkpointing = Literal["auto", "on", "off"]
 
 PROMPTS = (
     "今晚食咩好呀？",
@@ -46,6 +47,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "template": get_args(Template),
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
+    "activation_checkpointing": get_args(Checkpointing),
 }
 RANGES: dict[str, tuple[float, float]] = {
     "holdout": (1, 100_000),
@@ -130,8 +132,10 @@ class TuneRecipe:
     """Decides the order of rows, the first adapter weights and dropout."""
     answers_only: bool = True
     """Learn from the assistant's turns only, and not from what the user says."""
-    packing: bool = False
+    packing: bool = True
     """Put short rows together in one sequence, without letting them see one another."""
+    activation_checkpointing: Checkpointing = "auto"
+    """Compute activations again instead of keeping them: slower, in far less memory."""
     eval_every: int = 20
     """Steps between two evaluations; one is made before the first step too."""
     save_every: int = 20

@@ -37,8 +37,6 @@ CHANGING = ("edit", "fill", "split")
 DEFAULT_TRAIN, DEFAULT_EVAL = "train", "validation"
 LARGEST_HOLDOUT = 5
 """At most every fifth row is held out of a dataset without a part to measure with."""
-LONG_TURN = 20
-"""Characters from which one turn that two rows share is no coincidence."""
 
 
 @dataclass(frozen=True)
@@ -254,31 +252,14 @@ def normal(text: str) -> str:
     return "".join(filter(str.isalnum, folded)) or "".join(folded.split())
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Rows to learn that the rows to measure with also have."""
+def held_texts(recipe: TuneRecipe, workspace: Workspace) -> tuple[str, ...]:
+    """Each held-out row as one text, its turns a line each: what a run is judged by.
 
-    rows: int
-    """Equal as a whole, after ``normal``."""
-    turns: int
-    """Not equal, but one turn of at least 20 characters is the same."""
-
-
-def overlap(train: list[Messages], held: list[Messages]) -> Overlap:
-    """Count the rows of ``train`` that are, or share a long turn with, a row of ``held``."""
-    wholes = {normal(text_of(row)) for row in held}
-    long = {turn for row in held for turn in _long_turns(row)}
-    same = [normal(text_of(row)) in wholes for row in train]
-    shared = sum(
-        not equal and not long.isdisjoint(_long_turns(row))
-        for equal, row in zip(same, train, strict=True)
-    )
-    return Overlap(rows=sum(same), turns=shared)
-
-
-def _long_turns(messages: Messages) -> set[str]:
-    turns = {normal(m.get("content") or "") for m in messages if m["role"] != "system"}
-    return {turn for turn in turns if len(turn) >= LONG_TURN}
+    Raises:
+        As ``load_rows`` does.
+    """
+    texts = [text_of(row) for row in load_rows(recipe, workspace).held]
+    return tuple(text for text in texts if text.strip())
 
 
 def _inside(folder: Path, name: str) -> str:

@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from workbench.models.loader import load
 from workbench.models.reference import ModelReference
 from workbench.models.templates import chat_template_for
 from workbench.settings import Settings
-from workbench.tune import checkpoints, job, plan
+from workbench.tune import attention, checkpoints, job, plan
 from workbench.tune.card import write_card
 from workbench.tune.encode import Encoded, Encoder, encode_rows, report
 from workbench.tune.estimate import fitting, precision_of
@@ -209,7 +209,8 @@ def _train(prepared: Prepared) -> Watch:
     micro, autocast = prepared.micro_batch, prepared.precision != "fp32"
     for again in range(HALVINGS + 1):
         try:
-            return _attempt(prepared, Setup(device(), micro, autocast, prepared.recompute))
+            setup = Setup(device(), micro, autocast, prepared.recompute, recipe.packing)
+            return _attempt(prepared, setup)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -235,6 +236,9 @@ def _attempt(prepared: Prepared, setup: Setup) -> Watch:
         recipe, folder, log, prepared.lesson, prepared.held,
         prepared.tokenizer, prepared.stops, prepared.stop,
     )  # fmt: skip
+    if setup.packing and not attention.keeps_apart(model):
+        log.write("notice", key="cannot_pack", facts={})
+        setup = replace(setup, packing=False)
     watch.trainer, watch.head = make(
         recipe, model, prepared.tokenizer, prepared.lesson, setup, folder, callback(watch)
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.tune import plan
+from workbench.tune import attention, plan
 from workbench.tune.encode import Encoded
 from workbench.tune.head import IGNORED, Head
 from workbench.tune.recipe import TuneRecipe
@@ -49,6 +49,18 @@ class Lesson:
     def steps(self) -> int:
         return len(self.order)
 
+    def passes(self, micro_batch: int, packing: bool) -> list[list[int]]:
+        """The rows that go through the model at once, as many times in every step.
+
+        Packed rows are put together so that no pass is longer than ``micro_batch`` of the
+        longest row would be.
+        """
+        if not packing:
+            return self.order.reshape(-1, micro_batch).tolist()  # type: ignore[no-any-return]
+        lengths = np.array([len(row.ids) for row in self.rows], np.int64)
+        filled = plan.bins(self.order, lengths, micro_batch * int(lengths[self.order].max()))
+        return [rows for step in filled for rows in step]
+
     def at(self, step: int) -> list[Encoded]:
         """The rows that step 1, 2, ... learns from."""
         return [self.rows[row] for row in self.order[step - 1]]
@@ -65,6 +77,8 @@ class Setup:
     """Compute in bfloat16 whatever the adapter's weights are."""
     recompute: bool = False
     """Activations are computed again when going backwards, instead of being kept."""
+    packing: bool = False
+    """Rows that go through at once lie one after another, instead of side by side."""
 
 
 def make(
@@ -86,11 +100,13 @@ def make(
     from transformers import PrinterCallback
 
     model.config.use_cache = False
+    by_borders = setup.packing and attention.use(model)
+    passes = lesson.passes(setup.micro_batch, setup.packing)
     trainer = _trainer_class()(
         model=model,
-        args=_arguments(recipe, setup, lesson.steps, folder),
-        data_collator=_collator(lesson.rows, recipe.packing),
-        train_dataset=Dataset.from_dict({"row": lesson.order.reshape(-1)}),
+        args=_arguments(recipe, setup, lesson.steps, len(passes) // lesson.steps, folder),
+        data_collator=_collator(lesson.rows, setup.packing, by_borders),
+        train_dataset=Dataset.from_dict({"rows": passes}),
         processing_class=tokenizer,
         peft_config=_lora(recipe),
         callbacks=[callback],
@@ -164,14 +180,14 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def _arguments(recipe: TuneRecipe, setup: Setup, steps: int, folder: Path) -> Any:
+def _arguments(recipe: TuneRecipe, setup: Setup, steps: int, passes: int, folder: Path) -> Any:
     from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=setup.micro_batch,
-        gradient_accumulation_steps=recipe.batch // setup.micro_batch,
+        per_device_train_batch_size=1,  # one pass; the rows in it are the collator's
+        gradient_accumulation_steps=passes,
         train_sampling_strategy="sequential",
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="constant_with_warmup"
@@ -214,24 +230,26 @@ def _lora(recipe: TuneRecipe) -> Any:
     )
 
 
-def _collator(rows: Sequence[Encoded], packing: bool) -> Callable[[list[dict[str, int]]], Any]:
+def _collator(
+    rows: Sequence[Encoded], packing: bool, by_borders: bool
+) -> Callable[[list[dict[str, list[int]]]], Any]:
     from workbench.tune.evaluation import padded
 
-    def pad(picked: list[dict[str, int]]) -> dict[str, Any]:
-        batch = padded([rows[one["row"]] for one in picked], "cpu")
+    def pad(picked: list[dict[str, list[int]]]) -> dict[str, Any]:
+        batch = padded([rows[row] for row in picked[0]["rows"]], "cpu")
         return {"input_ids": batch.pop("ids"), **batch}
 
-    def pack(picked: list[dict[str, int]]) -> dict[str, Any]:
-        return packed([rows[one["row"]] for one in picked])
+    def pack(picked: list[dict[str, list[int]]]) -> dict[str, Any]:
+        return packed([rows[row] for row in picked[0]["rows"]], by_borders)
 
     return pack if packing else pad
 
 
-def packed(rows: Sequence[Encoded]) -> dict[str, Any]:
+def packed(rows: Sequence[Encoded], by_borders: bool = False) -> dict[str, Any]:
     """Rows one after another in one sequence, int64 [1, L], which do not see one another.
 
     Positions begin again at every row; without an attention mask transformers takes that as the
-    border between sequences and masks across it.
+    border between sequences and masks across it. With ``by_borders`` attention is told instead.
     """
     import torch
 
@@ -239,7 +257,10 @@ def packed(rows: Sequence[Encoded]) -> dict[str, Any]:
     labels = [label for row in rows for label in [IGNORED, *row.labels[1:]]]
     positions = [at for row in rows for at in range(len(row.ids))]
     made = {"input_ids": ids, "labels": labels, "position_ids": positions}
-    return {name: torch.tensor([values]) for name, values in made.items()}
+    tensors = {name: torch.tensor([values]) for name, values in made.items()}
+    return (
+        {**tensors, **attention.borders([len(row.ids) for row in rows])} if by_borders else tensors
+    )
 
 
 def _trainer_class() -> Any:

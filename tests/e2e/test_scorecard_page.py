@@ -1,0 +1,62 @@
+"""A person cuts a text, asks probes, makes a scorecard and takes the report home."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.test_compare_page import GEMMA, SMOLLM, Visit, open_section
+
+pytestmark = [pytest.mark.e2e, pytest.mark.real]
+TOKENS, PROBES, SCORECARD = 3, 4, 5
+WORK_MS = 240_000
+
+
+def test_the_same_text_is_cut_by_both_tokenizers(visit: Visit) -> None:
+    page = visit("zh-HK", width=390)
+    open_section(page, TOKENS)
+    page.click("#cut-run")
+    page.wait_for_selector(f'#cut-table tr[data-model="{SMOLLM}"]', timeout=WORK_MS)
+    whole = page.locator(f'.tri-cut[data-model="{GEMMA}"] .tri-piece')
+    parts = page.locator(f'.tri-cut[data-model="{SMOLLM}"] .tri-piece.bytes')
+    expect(whole.first).to_have_text("佢")
+    assert parts.count() > 20
+    expect(page.locator("#cut-table tr.best")).to_contain_text("gemma")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_scorecard_is_made_and_the_report_opens_without_the_page(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit()
+    open_section(page, SCORECARD)
+    page.click("#card-take")
+    expect(page.locator("#card-progress")).to_contain_text("Make the scorecard first")
+    page.locator("#card-options button").first.click()
+    page.locator("#card-limit input").fill("2")
+    page.click("#card-run")
+    row = page.locator('#card-results tr[data-column="speed"] td b')
+    expect(row.nth(1)).to_have_text(re.compile(r"\d"), timeout=WORK_MS)
+    expect(page.locator('#card-results tr[data-column="knowledge"]')).to_contain_text(
+        "not enough items", timeout=WORK_MS
+    )
+    expect(page.locator('#card-results tr[data-column="fluency"] td.best')).to_contain_text("★")
+    expect(page.locator("#card-progress [role=status]")).to_have_count(0, timeout=WORK_MS)
+    page.click("#card-take")
+    with page.expect_download() as download:
+        page.locator("#card-file a").first.click()
+    saved = tmp_path / "card.html"
+    download.value.save_as(saved)
+    page.context.set_offline(True)
+    alone = page.context.new_page()
+    asked: list[str] = []
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.set_viewport_size({"width": 390, "height": 800})
+    alone.goto(saved.as_uri())
+    assert asked == [saved.as_uri()]
+    expect(alone.locator("svg")).to_have_count(9)
+    expect(alone.locator("article")).to_have_count(4)
+    assert alone.evaluate("document.documentElement.scrollWidth") <= 390
