@@ -116,7 +116,8 @@
     │   │   ├── CardTooLarge
     │   │   ├── NoSuchCharacter
     │   │   ├── CharacterExists
-    │   │   └── NoScript
+    │   │   ├── NoScript
+    │   │   └── NotATalk
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -719,6 +720,10 @@ class CharacterExists(CharacterError):
 
 class NoScript(CharacterError):
     template = "{name} is not a script that can be followed: {reason}."
+
+
+class NotATalk(CharacterError):
+    template = "{name} is not a conversation that can be scored: {reason}."
 
 
 class ModelError(RequestError):
