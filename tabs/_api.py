@@ -15,6 +15,8 @@ import gradio as gr
 from tabs._rules import rule
 from tabs._shared import House
 from tabs._words import explain
+from workbench.chat.duo import Answered, ChatRequest, Voice, chat
+from workbench.chat.messages import Message
 from workbench.compare.continuation import ContinuationRequest, Written, continuations
 from workbench.compare.perplexity import PerplexityRequest, Scored, perplexities
 from workbench.errors import WorkbenchError
@@ -70,6 +72,23 @@ def build_api(house: House) -> None:
             asked = ContinuationRequest(house.references([model]), (prompt,), options)
             return _written(house, asked)
 
+    @rule("chat")
+    def talk(
+        model: str,
+        message: str,
+        system: str = "",
+        max_new_tokens: int = 128,
+        temperature: float = 0.7,
+        seed: int = 1,
+    ) -> dict[str, Any]:
+        with saying():
+            voices = tuple(Voice(one) for one in house.references([model]))
+            options = SamplingOptions(
+                max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+            )
+            turn = (Message("user", message),)
+            return _answered(house, ChatRequest(voices, (turn,), options, system))
+
     describe: Callable[..., Any] = gr.api
     describe(
         models, api_name="models", concurrency_limit=8,
@@ -89,6 +108,13 @@ def build_api(house: House) -> None:
         "bundled:gemma-3-270m; prompt: the text to continue; max_new_tokens: 1 to 4096; "
         "temperature: 0 takes the likeliest token; seed: the same gives the same text. "
         "Returns: {text, tokens, register}.",
+    )  # fmt: skip
+    describe(
+        talk, api_name="chat", **LINE,
+        api_description="One answer of a model to one message, through its chat template. Args: "
+        "model: a reference, with +RUN for a tuned one; message: what is said to it; system: "
+        "who it is to be; max_new_tokens, temperature, seed: as for generate. "
+        "Returns: {text, tokens, register, model, fingerprint} with the weights that answered.",
     )  # fmt: skip
 
 
@@ -122,3 +148,19 @@ def _written(house: House, asked: ContinuationRequest) -> dict[str, Any]:
                 house.count(None, event.tokens)
             return {"text": event.text, "tokens": event.tokens, "register": event.register}
     raise AssertionError("a request for one text ends with one")
+
+
+def _answered(house: House, asked: ChatRequest) -> dict[str, Any]:
+    for event in chat(asked, house.pool, threading.Event()):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Answered):
+            house.count(None, event.tokens)
+            return {
+                "text": event.text,
+                "tokens": event.tokens,
+                "register": event.register,
+                "model": event.who.name,
+                "fingerprint": event.who.fingerprint,
+            }
+    raise AssertionError("one voice gives one answer")

@@ -24,8 +24,7 @@
     │   │   ├── NotForGuests
     │   │   ├── NotForVisitors
     │   │   ├── QuotaUsedUp
-    │   │   ├── LockedOut
-    │   │   └── AddressRefused
+    │   │   └── LockedOut
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
@@ -322,10 +321,6 @@ class QuotaUsedUp(AccessRefused):
 
 class LockedOut(AccessRefused):
     template = "Too many wrong tokens. Try again in {seconds} seconds."
-
-
-class AddressRefused(AccessRefused):
-    template = "{address} cannot be used: only public web addresses can."
 
 
 class TextError(RequestError):

@@ -243,4 +243,4 @@ def test_no_endpoint_is_offered_to_strangers(app: App, visit: Visit) -> None:
     page = visit()
     answer = page.request.get(f"{app.url}/gradio_api/info")
     named = json.loads(answer.text())["named_endpoints"]
-    assert named.keys() == {"/models", "/perplexity", "/generate"}  # docs/api.md
+    assert named.keys() == {"/models", "/perplexity", "/generate", "/chat"}  # docs/api.md

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def shared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Served]:
     settings = Settings(
         workspace=tmp_path_factory.mktemp("api"), share=True, allowed_models=[f"file:{tiny_model}"],
-        guest_tokens=60,
+        guest_tokens=90,
     )  # fmt: skip
     with served(settings) as running:
         yield running
@@ -32,14 +32,15 @@ def test_the_page_of_examples_runs(shared: Served, tiny_model: Path) -> None:
     """Each block of docs/api.md in turn, on a tiny model instead of a bundled one."""
     text = (ROOT / "docs/api.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     known: dict[str, Any] = {}
     for block in blocks:
         block = block.replace("http://127.0.0.1:7860", shared.url)
-        block = block.replace("bundled:gemma-3-270m", f"file:{tiny_model}")
+        block = re.sub(r"bundled:[\w\-]+", f"file:{tiny_model}", block)
         exec(block.replace("TOKEN", shared.house.keys.issue(), 1), known)
     assert known["figures"][0]["bits_per_character"] > 0
     assert 1 <= known["written"]["tokens"] <= 16
+    assert known["answer"]["fingerprint"] and known["answer"]["tokens"] >= 1
     assert "There is no text yet" in known["refused"]
     with pytest.raises(Exception, match="No model was found"):  # any may be tried
         known["owner"].predict(["file:/nowhere"], "好", api_name="/perplexity")
@@ -48,7 +49,7 @@ def test_the_page_of_examples_runs(shared: Served, tiny_model: Path) -> None:
 def test_only_these_are_listed_and_each_says_what_it_takes(shared: Served) -> None:
     listed = httpx.get(f"{shared.url}/gradio_api/info").json()
     named = listed["named_endpoints"]
-    assert set(named) == {"/models", "/perplexity", "/generate"}
+    assert set(named) == {"/models", "/perplexity", "/generate", "/chat"}
     assert listed["unnamed_endpoints"] == {}
     for endpoint in named.values():
         assert len(endpoint["description"]) > 40
