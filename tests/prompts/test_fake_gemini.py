@@ -296,13 +296,12 @@ def test_faults_come_as_often_as_asked_and_eight_at_once_are_served(server: Fake
 
 def test_thousands_of_tasks_differ_and_are_cantonese() -> None:
     made = [fake_talk.task(number) for number in range(3000)]
-    asked = [f"{one['instruction']} {one['input']}" for one in made]
-    search = duplicates.near(asked, floor=0.7)
+    search = duplicates.near([one["instruction"] for one in made], floor=0.6)
     while True:
         try:
             next(search)
         except StopIteration as done:
-            assert len(done.value.left) <= 3
+            assert not len(done.value.left)
             break
     labels = Counter(register(one["instruction"] + one["output"]) for one in made)
     assert labels["cantonese"] > 0.97 * len(made)

@@ -71,14 +71,25 @@ _NAMES: dict[str, str] = {
 }
 _LABEL = "|".join(f"(?P<{part}>{names})" for part, names in _NAMES.items())
 _SECTION = re.compile(
-    rf"(?:^|(?<=\n))[ \t　]*(?:#{{1,6}}[ \t]*)?{_MARKS}[ \t　]*"
+    rf"(?:^|(?<=\n))[ \t　\ufeff]*(?:[-•*+][ \t]+)?(?:#{{1,6}}[ \t]*)?{_MARKS}[ \t　]*"
     rf"(?:(?:task|item|no\.?|第|任務|任务|題目|题目)?[ \t　]*(?P<number>{_DIGITS})[ \t　]*"
     rf"(?:[.．。、)）:：題题條条\-]|(?=[ \t　*_]))?{_MARKS}\s*(?:#{{1,6}}[ \t]*)?{_MARKS}[ \t　]*)?"
     rf"[【\[［〔]?[ \t]*(?:{_LABEL})[ \t　]*(?P<second>{_DIGITS})?[ \t　]*{_MARKS}"
-    rf"(?:[】\]］〕][ \t]*[:：]?|[ \t　]*[:：]){_MARKS}",
+    rf"(?:[】\]］〕][ \t]*[:：]?|[ \t　]*[:：]|(?<=\*\*)[ \t]*(?=\r?\n)){_MARKS}",
     re.IGNORECASE,
 )
-_RULE = re.compile(r"(?:^|\n)[ \t]*(?:#{1,6}|-{3,}|={3,}|\*{3,}|_{3,}|```\w*)[ \t]*(?=\n|$)")
+_RULE = re.compile(
+    r"(?:^|\n)[ \t]*(?:#{1,6}|-{3,}|={3,}|\*{3,}|_{3,}|```\w*|</?(?:tasks?|items?)>)[ \t]*(?=\n|$)"
+)
+_FAREWELL = re.compile(
+    r"\n[ \t]*\n(?:#{1,6}[ \t]*|-{3,}[ \t]*)?\n*"
+    r"(?:希望(?:呢啲|以上|這些|这些|呢批)|以上(?:就)?(?:係|是)[^\n]{0,12}(?:任務|任务|題|题)"
+    r"|如(?:果|需)[^\n]{0,12}(?:更多|多啲)[^\n]{0,6}(?:任務|任务|題|题)"
+    r"|I hope (?:these|the) |Let me know if )[^\n]*\s*$"
+)
+"""What a chat model says when it has finished, in a paragraph of its own."""
+FAREWELL = 300
+"""Characters at the end of a reply in which it is looked for."""
 _HANGING = re.compile(
     rf"(?:^|\n)[ \t　]*(?:#{{1,6}}[ \t]*)?{_MARKS}(?:(?:task|item|第|任務|任务|題目|题目)[ \t　]*)?"
     rf"{_DIGITS}[ \t　]*[.．。、)）:：題题]?{_MARKS}[ \t]*$",
@@ -89,7 +100,7 @@ _WIDE = str.maketrans("０１２３４５６７８９", "0123456789")
 
 def _numbered(raw: str, start: int) -> Iterator[Item]:
     """Sections with a label; an item begins with its instruction."""
-    found = list(_SECTION.finditer(raw))
+    found = _labelled(raw)
     groups: list[list[re.Match[str] | None]] = []
     if found and found[0].lastgroup and _part(found[0]) != "instruction":
         groups.append([None])  # the prompt ended with the label, the reply goes on behind it
@@ -107,6 +118,27 @@ def _numbered(raw: str, start: int) -> Iterator[Item]:
         said = next((_number(one) for one in group if one is not None and _number(one)), 0)
         number = said or number + 1
         yield _section_item(raw, group, begin, end, number, place + 1 == len(groups))
+
+
+def _labelled(raw: str) -> list[re.Match[str]]:
+    """The labels of a reply. Another word for what an item has already is its text.
+
+    So 「答案：」 under an output stays in it, and 「問題：」 in an input begins no item.
+    """
+    kept: list[re.Match[str]] = []
+    item: dict[str, re.Match[str]] = {}
+    for one in _SECTION.finditer(raw):
+        part = _part(one)
+        before = item.get(part)
+        if before is not None and before[part].lower() != one[part].lower():
+            begins = part == "instruction" and not _number(before) and "output" in item
+            if not _number(one) and not begins:
+                continue
+        if part == "instruction":
+            item = {}
+        item.setdefault(part, one)
+        kept.append(one)
+    return kept
 
 
 def _part(found: re.Match[str]) -> str:
@@ -127,7 +159,11 @@ def _section_item(
         after = group[place + 1] if place + 1 < len(group) else None
         until = after.start() if after is not None else end
         part = "instruction" if one is None else _part(one)
-        text = _cleaned(raw[one.end() if one is not None else 0 : until])
+        text = raw[one.end() if one is not None else 0 : until]
+        if last and after is None:
+            text = text.replace("\r\n", "\n").rstrip()
+            text = text[:-FAREWELL] + _FAREWELL.sub("", text[-FAREWELL:])
+        text = _cleaned(text)
         parts[part] = f"{parts[part]}\n{text}".strip() if part in seen else text
         seen.add(part)
     problem = None
@@ -278,7 +314,8 @@ _AXES: dict[str, str] = {
 _AXIS = "|".join(f"(?P<{name}>{words})" for name, words in _AXES.items())
 _FIGURE = r"(?P<value>[0-9０-９](?:[.．][0-9０-９]{1,2})?)"
 _SCORE = re.compile(
-    rf"(?:{_AXIS})[ \t　]*(?P<index>{_DIGITS})?[ \t　*_\"'」]*(?:[:：=]|係|是|is)?[ \t　*_\"']*"
+    rf"(?:{_AXIS})[ \t　]*(?P<index>{_DIGITS})?(?:[ \t]*[(（]1[^)）\n]{{1,6}}6[)）])?"
+    r"[ \t　*_\"'」]*(?:[:：=]|係|是|is)?[ \t　*_\"']*"
     rf"{_FIGURE}(?![0-9０-９])",
     re.IGNORECASE,
 )
