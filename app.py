@@ -10,6 +10,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from tabs import _serve, chat, compare, data, prompts, tune
+from tabs._api import build_api
 from tabs._door import Door
 from tabs._frame import FAVICON, EarlyHead, header, theme
 from tabs._guests import build_guests
@@ -58,6 +59,7 @@ def build(settings: Settings, house: House | None = None) -> gr.Blocks:
         for handler, inputs, outputs in [(arrive, None, tabs), *greetings]:
             told.then(handler, inputs, outputs, **QUICK)
         page.unload(house.leave)
+        build_api(house)
     enforce(page, house)
     return page
 

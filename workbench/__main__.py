@@ -3,6 +3,7 @@
     python -m workbench models list | fetch REF | estimate REF --precision P
     python -m workbench perplexity --model REF [--model REF] --text FILE
     python -m workbench generate --model REF --prompt TEXT
+    python -m workbench probe --model REF --set NAME|FILE
     python -m workbench tokens --model REF --text TEXT
     python -m workbench scorecard --model REF [--model REF] --out FILE.html
     python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...

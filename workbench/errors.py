@@ -24,8 +24,7 @@
     │   │   ├── NotForGuests
     │   │   ├── NotForVisitors
     │   │   ├── QuotaUsedUp
-    │   │   ├── LockedOut
-    │   │   └── AddressRefused
+    │   │   └── LockedOut
     │   ├── TextError
     │   │   ├── EmptyText
     │   │   │   ├── NoText
@@ -67,6 +66,12 @@
     │   │   ├── BadTuneRecipe
     │   │   ├── BadRecipeField
     │   │   └── BadRecipe
+    │   ├── ProbeError
+    │   │   ├── NoProbe
+    │   │   ├── NoSuchProbe
+    │   │   ├── BadProbeFile
+    │   │   ├── BadProbeRows
+    │   │   └── NoProbeItems
     │   ├── TuneError
     │   │   ├── RunExists
     │   │   ├── NoSuchRun
@@ -110,7 +115,8 @@
     │   │   ├── CardTooLarge
     │   │   ├── NoSuchCharacter
     │   │   ├── CharacterExists
-    │   │   └── NoScript
+    │   │   ├── NoScript
+    │   │   └── NotATalk
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -135,6 +141,7 @@
         ├── NumericalFault
         │   ├── HalfPrecisionOverflow
         │   ├── NotANumber
+        │   ├── AnswerNotANumber
         │   └── LossNotANumber
         ├── TrainingFailed
         ├── TeacherFailed
@@ -314,10 +321,6 @@ class QuotaUsedUp(AccessRefused):
 
 class LockedOut(AccessRefused):
     template = "Too many wrong tokens. Try again in {seconds} seconds."
-
-
-class AddressRefused(AccessRefused):
-    template = "{address} cannot be used: only public web addresses can."
 
 
 class TextError(RequestError):
@@ -500,6 +503,33 @@ class BadTuneRecipe(DataError):
 
 class BadRecipeField(DataError):
     template = "{field} cannot be “{value}”: it must be {allowed}."
+
+
+class ProbeError(RequestError):
+    pass
+
+
+class NoProbe(ProbeError):
+    template = "No set of questions is chosen. Choose at least one."
+
+
+class NoSuchProbe(ProbeError):
+    template = "There is no set of questions called {name}. There are: {names}; or name a file."
+
+
+class BadProbeFile(ProbeError):
+    template = "{name} cannot be read as questions: {reason}."
+
+
+class BadProbeRows(ProbeError):
+    template = (
+        "{name} has {count} rows that cannot be asked: {rows}. Mend them, or choose to leave bad "
+        "rows out."
+    )
+
+
+class NoProbeItems(ProbeError):
+    template = "{name} has no question that can be asked. Look at: {rows}."
 
 
 class TuneError(RequestError):
@@ -687,6 +717,10 @@ class NoScript(CharacterError):
     template = "{name} is not a script that can be followed: {reason}."
 
 
+class NotATalk(CharacterError):
+    template = "{name} is not a conversation that can be scored: {reason}."
+
+
 class ModelError(RequestError):
     pass
 
@@ -802,6 +836,13 @@ class NotANumber(NumericalFault):
     template = (
         "{model} gave no number for token {token} in window {window} of document {document}: "
         "its weights yield NaN or infinity in {precision}. Try fp32, or fetch the model again."
+    )
+
+
+class AnswerNotANumber(NumericalFault):
+    template = (
+        "{model} gave no number for question {item}: its weights yield NaN or infinity in "
+        "{precision}. Try fp32, or fetch the model again."
     )
 
 

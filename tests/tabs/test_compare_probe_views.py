@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 
-from tabs._compare_probe_views import Asked, disagreed, questions_view, totals_view
-from workbench.compare.columns import Answered
+from tabs._compare_probe_views import disagreed, questions_view, totals_view
+from workbench.compare.probes.items import Choice, Pair
+from workbench.compare.probes.results import ItemResult
 
 EVIL = "<img src=x onerror=alert(1)>"
 ASKED = [
-    Asked(f"q{number}", "food", "yue", f"問題 {number}", "啱", ("錯", "唔啱"), "因為")
+    Choice(
+        id=f"q{number}",
+        topic="food",
+        question=f"問題 {number}",
+        options=("錯", "啱", "唔啱"),
+        answer=1,
+    )
     for number in range(40)
 ]
 
 
-def answered(*scores: float) -> dict[str, Answered]:
+def answered(*scores: float) -> dict[str, ItemResult]:
     return {
-        f"q{number}": Answered(f"q{number}", score, "啱" if score else "錯")
+        f"q{number}": ItemResult(f"q{number}", score, "啱" if score else "錯")
         for number, score in enumerate(scores)
     }
 
@@ -53,8 +60,12 @@ def test_totals_name_a_winner_only_when_it_is_clear() -> None:
 
 
 def test_what_people_and_models_write_is_never_markup() -> None:
-    one = Asked(EVIL, EVIL, "yue", EVIL, EVIL, (EVIL,), EVIL)
-    answers = {"a/b": {EVIL: Answered(EVIL, 0.5, EVIL)}}
+    one = Choice(
+        id=EVIL, topic=EVIL, question=EVIL, options=(EVIL, f"{EVIL}!"), answer=0, reason=EVIL
+    )
+    answers = {"a/b": {EVIL: ItemResult(EVIL, 0.5, EVIL)}}
     drawn = questions_view("en", [one], answers, False) + totals_view("en", EVIL, [one], answers)
     assert "<img" not in drawn
     assert drawn.count("&lt;img") >= 7
+    pair = Pair(id="p", better=EVIL, worse=f"{EVIL}!")
+    assert "<img" not in questions_view("en", [pair], {"a/b": {}}, False)
