@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from workbench.language import register
+from workbench.language import Register, register
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "data"
 HEAD = 150
@@ -118,7 +118,12 @@ def judged(text: str) -> str:
     """The register by the first 400 characters outside code; too little of another language
     to tell counts as neutral."""
     prose = FENCE.sub(" ", text) if "```" in text else text
-    found = register(prose[:JUDGED])
-    if found == "other" and sum(map(str.isalpha, prose[:JUDGED])) < LETTERS_OF_OTHER:
+    return _judged(prose[:JUDGED])
+
+
+@functools.lru_cache(maxsize=1024)
+def _judged(prose: str) -> Register:
+    found = register(prose)
+    if found == "other" and sum(map(str.isalpha, prose)) < LETTERS_OF_OTHER:
         return "neutral"
     return found

@@ -15,6 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from workbench.errors import OutOfRange
 
@@ -59,27 +60,43 @@ class Growing:
         if not 0.3 <= floor <= 1:
             raise OutOfRange(field="duplicate", value=floor, low=0.3, high=1)
         self._floor = floor
-        self._parts = {n: _Part(floor, n) for _, n in SIZES}
+        self._parts = {n: _Part(floor) for _, n in SIZES}
         self._count = 0
+        self._text, self._plain = "", ""
+        self._own: dict[int, frozenset[str]] = {}
 
     def __len__(self) -> int:
         return self._count
 
     def nearest(self, text: str) -> Alike | None:
         """The most alike of the texts added so far, if it reaches the floor."""
-        plain = bare(text)
-        return self._parts[_size(plain)].nearest(plain) if plain else None
+        plain = self._bare(text)
+        if not plain:
+            return None
+        n = _size(plain)
+        return self._parts[n].nearest(self._grams(plain, n))
 
     def add(self, key: str, text: str) -> None:
         """A text stands under every size of grams by which it can be met: the asker's counts."""
-        plain = bare(text)
+        plain = self._bare(text)
         if not plain:
             return
         self._count += 1
         for n, part in self._parts.items():
-            own = grams(plain, n)
+            own = self._grams(plain, n)
             if len(own) * self._floor <= LONGEST_ASKER[n]:
                 part.add(key, own)
+
+    def _bare(self, text: str) -> str:
+        """What is asked for is often added next: the last text is not taken apart twice."""
+        if text != self._text:
+            self._text, self._plain, self._own = text, bare(text), {}
+        return self._plain
+
+    def _grams(self, plain: str, n: int) -> frozenset[str]:
+        if n not in self._own:
+            self._own[n] = grams(plain, n)
+        return self._own[n]
 
 
 def _size(plain: str) -> int:
@@ -89,11 +106,11 @@ def _size(plain: str) -> int:
 class _Part:
     """The index over grams of one size."""
 
-    def __init__(self, floor: float, n: int) -> None:
-        self._floor, self._n = floor, n
+    def __init__(self, floor: float) -> None:
+        self._floor = floor
         self._keys: list[str] = []
         self._sets: list[frozenset[str]] = []
-        self._rarity: Counter[str] = Counter()
+        self._rank: dict[str, int] = {}
         self._postings: dict[str, list[int]] = {}
         self._next_count = FIRST_COUNT
 
@@ -105,8 +122,7 @@ class _Part:
         else:
             self._post(len(self._keys) - 1, own)
 
-    def nearest(self, plain: str) -> Alike | None:
-        own = grams(plain, self._n)
+    def nearest(self, own: frozenset[str]) -> Alike | None:
         size, best, at = len(own), 0.0, -1
         least, most = math.ceil(self._floor * size - 1e-9), size / self._floor + 1e-9
         for number in sorted(set(self._candidates(own))):
@@ -126,8 +142,13 @@ class _Part:
     def _prefix(self, own: frozenset[str]) -> list[str]:
         """The grams by which a set can be met, the rarest first; one order for all sets."""
         count = len(own) - math.ceil(self._floor * len(own) - 1e-9) + 1
-        rarity = self._rarity
-        return sorted(own, key=lambda gram: (rarity[gram], gram))[:count]
+        rank = self._rank
+        order = sorted(gram for gram in own if gram not in rank)  # never counted: the rarest
+        if len(order) < count:
+            known = [gram for gram in own if gram in rank]
+            known.sort(key=rank.__getitem__)
+            order += known
+        return order[:count]
 
     def _post(self, number: int, own: frozenset[str]) -> None:
         for gram in self._prefix(own):
@@ -136,7 +157,9 @@ class _Part:
     def _recount(self) -> None:
         """Count anew which grams are rare; the order must be one for all, so all move."""
         self._next_count = 2 * len(self._keys)
-        self._rarity = Counter(gram for own in self._sets for gram in own)
+        counted = Counter(chain.from_iterable(self._sets))
+        ordered = sorted(sorted(counted), key=counted.__getitem__)
+        self._rank = {gram: place for place, gram in enumerate(ordered)}
         self._postings = {}
         for number, own in enumerate(self._sets):
             self._post(number, own)
