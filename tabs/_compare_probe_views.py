@@ -45,8 +45,20 @@ def _bar(language: str, model: str, asked: Sequence[Item], found: Mapping[str, I
         f"<span>{escape(_label(model))}</span><span class='tri-share-track'>"
         f'<i style="width:{mean * 100:.1f}%"></i>'
         f'<u style="left:{low * 100:.1f}%;width:{(high - low) * 100:.1f}%"></u></span>'
-        f"<b>{mean * 100:.0f}%</b><small>{escape(counted)}</small></div>"
+        f"<b>{mean * 100:.0f}%</b><small>{escape(counted)}</small>{_topics(asked, found)}</div>"
     )
+
+
+def _topics(asked: Sequence[Item], found: Mapping[str, ItemResult]) -> str:
+    """Right of each topic: an average over all can hide that two of them lie far apart."""
+    scores: dict[str, list[float]] = {}
+    for one in asked:
+        if one.id in found and one.topic:
+            scores.setdefault(one.topic, []).append(found[one.id].score)
+    if len(scores) < 2:
+        return ""
+    told = (f"{topic} {sum(each):g}/{len(each)}" for topic, each in scores.items())
+    return f'<small class="topics">{escape(" · ".join(told))}</small>'
 
 
 def _verdict(language: str, asked: Sequence[Item], answers: Answers) -> str:

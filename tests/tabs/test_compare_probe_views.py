@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from tabs._compare_probe_views import disagreed, questions_view, totals_view
 from workbench.compare.probes.items import Choice, Pair
@@ -57,6 +58,15 @@ def test_totals_name_a_winner_only_when_it_is_clear() -> None:
     few = totals_view("en", "Set", ASKED[:5], {"a/x": weak, "a/y": strong})
     assert "5 questions are too few" in few
     assert "clearly" not in totals_view("en", "Set", ASKED, {"a/x": strong})
+
+
+def test_topics_are_told_apart() -> None:
+    mixed = [
+        replace(one, topic="law" if number % 4 else "food") for number, one in enumerate(ASKED)
+    ]
+    drawn = totals_view("en", "Set", mixed, {"a/x": answered(*[1.0, 0.0, 0.0, 0.0] * 10)})
+    assert "food 10/10 · law 0/30" in drawn
+    assert "topics" not in totals_view("en", "Set", ASKED, {"a/x": answered(*[1.0] * 40)})
 
 
 def test_what_people_and_models_write_is_never_markup() -> None:
