@@ -21,6 +21,8 @@ SPOKEN = ("label", "info", "description", "title")
 TECHNICAL = re.compile(r"[\w.\-/:+]*|[«»–]|OWNER/NAME|cc-by-4\.0", re.ASCII)
 HEADS = {"history-table", "mix-shares", "open-fields"}
 """Tables whose column heads are said by the server once it knows the language."""
+NAMES = {"character-choose", "score-script"}
+"""Choices of people, who are called the same in every language."""
 
 
 def said(props: dict[str, Any], kind: str) -> Iterator[str]:
@@ -40,6 +42,8 @@ def test_every_word_on_the_page_is_in_the_catalogue(tmp_path: Path) -> None:
     page = build(Settings(workspace=tmp_path, share=True))
     literal, looked = [], 0
     for component in page.config["components"]:
+        if component["props"].get("elem_id") in NAMES:
+            continue
         for text in said(component["props"], component["type"]):
             looked += 1
             if "__i18n__" not in text and not TECHNICAL.fullmatch(text):
