@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format benchmark clean
+.PHONY: run test check format audit benchmark clean
 
 run: $(VENV)/run.ok
 	$(BIN)/python app.py $(ARGS)
@@ -19,6 +19,14 @@ check: $(VENV)/dev.ok
 format: $(VENV)/dev.ok
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Known vulnerabilities of what is pinned; says so and goes on when the service cannot be reached.
+audit: $(VENV)/dev.ok
+	$(BIN)/pip install pip-audit==2.10.1
+	$(BIN)/pip-audit --version
+	@$(BIN)/python -c "import urllib.request as u; u.urlopen('https://pypi.org/pypi/pip/json', timeout=10)" 2>/dev/null \
+	  && $(BIN)/pip-audit -r requirements.txt --no-deps --disable-pip \
+	  || echo "audit: the vulnerability service cannot be reached, or something was found above"
 
 benchmark: $(VENV)/dev.ok
 	$(BIN)/pip install -r benchmarks/requirements.txt

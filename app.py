@@ -10,6 +10,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from tabs import _serve, chat, compare, data, prompts, tune
+from tabs._api import build_api
 from tabs._door import Door
 from tabs._frame import FAVICON, EarlyHead, header, theme
 from tabs._guests import build_guests
@@ -25,7 +26,7 @@ Greetings = list[tuple[Any, ...]]
 Build = Callable[[House, gr.Textbox, gr.Tab], Greetings | None]
 ROOMS: dict[str, Build] = {
     "compare": lambda house, language, _: compare.build(house, language),
-    "prompts": lambda *_: prompts.build(),
+    "prompts": prompts.build,
     "data": lambda house, language, _: data.build(house, language),
     "tune": tune.build,
     "chat": chat.build,
@@ -58,6 +59,7 @@ def build(settings: Settings, house: House | None = None) -> gr.Blocks:
         for handler, inputs, outputs in [(arrive, None, tabs), *greetings]:
             told.then(handler, inputs, outputs, **QUICK)
         page.unload(house.leave)
+        build_api(house)
     enforce(page, house)
     return page
 

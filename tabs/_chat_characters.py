@@ -14,6 +14,7 @@ import gradio as gr
 
 from tabs._chat_character_form import build_fields, character_of, values_of
 from tabs._chat_character_views import character_view
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice
 from tabs._words import label, say
 from workbench.chat import store
@@ -71,9 +72,11 @@ def build_characters(house: House, language: gr.Textbox, tab: gr.Tab) -> Charact
     with gr.Accordion(label("character.write"), open=False, elem_id="character-write"):
         _build_form(house, language, chosen, said, card)
 
+    @rule("look")
     def refresh(request: gr.Request, key: str | None) -> Any:
         return _listing(house, request, key)
 
+    @rule("look")
     def look(request: gr.Request, language: str, key: str | None) -> str:
         try:
             return character_view(language, find(house, request, key))
@@ -83,6 +86,7 @@ def build_characters(house: House, language: gr.Textbox, tab: gr.Tab) -> Charact
     tab.select(refresh, chosen, chosen, **QUICK)
     chosen.change(look, [language, chosen], card, **FOLLOW)
 
+    @rule("look")
     def greet(request: gr.Request, language: str, key: str | None) -> tuple[Any, Any]:
         return refresh(request, key), look(request, language, key)
 
@@ -105,6 +109,7 @@ def _build_moving(house: House, language: gr.Textbox, chosen: gr.Radio, said: gr
         sure = gr.Checkbox(False, label=label("character.sure"), elem_id="character-sure")
         remove = gr.Button(label("character.delete"), variant="stop", elem_id="character-delete")
 
+    @rule("import_file")
     def bring(request: gr.Request, language: str, path: str | None) -> tuple[Any, ...]:
         if not path:
             return gr.skip(), gr.skip(), gr.skip()
@@ -118,6 +123,7 @@ def _build_moving(house: House, language: gr.Textbox, chosen: gr.Radio, said: gr
         text = say(language, "character.brought", entries=entries, **facts)
         return notice("good", text), _listing(house, request, f"{OWN}{name}"), None
 
+    @rule("own")
     def take_out(
         request: gr.Request, language: str, key: str | None, form: Form
     ) -> tuple[Any, Any]:
@@ -131,6 +137,7 @@ def _build_moving(house: House, language: gr.Textbox, chosen: gr.Radio, said: gr
         except Exception as error:
             return failed(language, error), gr.skip()
 
+    @rule("own")
     def delete(
         request: gr.Request, language: str, key: str | None, sure: bool
     ) -> tuple[Any, Any, bool]:
@@ -146,6 +153,7 @@ def _build_moving(house: House, language: gr.Textbox, chosen: gr.Radio, said: gr
         text = notice("good", say(language, "character.deleted", name=name))
         return text, _listing(house, request, None), False
 
+    @rule("look")
     def natural(request: gr.Request, key: str | None) -> Any:
         """The form in which the chosen card came."""
         try:
@@ -154,9 +162,13 @@ def _build_moving(house: House, language: gr.Textbox, chosen: gr.Radio, said: gr
             return gr.skip()
         return natural_form(character) if character else gr.skip()
 
+    @rule("look")
+    def away() -> Any:
+        return gr.update(visible=False)
+
     card.upload(bring, [language, card], [said, chosen, card], **QUICK)
     chosen.change(natural, chosen, form, **FOLLOW)
-    chosen.change(lambda: gr.update(visible=False), None, file, **FOLLOW)
+    chosen.change(away, None, file, **FOLLOW)
     out.click(take_out, [language, chosen, form], [said, file], **QUICK)
     remove.click(delete, [language, chosen, sure], [said, chosen, sure], **QUICK)
 
@@ -174,6 +186,7 @@ def _build_form(
     fields = build_fields()
     save = gr.Button(label("character.save"), variant="primary", elem_id="character-save")
 
+    @rule("look")
     def take(request: gr.Request, language: str, key: str | None) -> tuple[Any, ...]:
         try:
             character = find(house, request, key)
@@ -183,14 +196,21 @@ def _build_form(
             return _whose(language, None, ""), NOBODY, *values_of(None)
         return _whose(language, character, key or ""), key, *values_of(character)
 
+    @rule("look")
     def empty(language: str) -> tuple[Any, ...]:
         return _whose(language, None, ""), NOBODY, *values_of(None)
 
+    @rule("own")
     def keep(request: gr.Request, language: str, key: str, *values: Any) -> tuple[Any, ...]:
         try:
-            character = character_of(values, find(house, request, key))
+            before = find(house, request, key)
+            character = character_of(values, before)
+            workspace = house.workspace(request)
             own = key.removeprefix(OWN) if key.startswith(OWN) else ""
-            name = store.save(character, house.workspace(request), own, replace=bool(own))
+            name = store.save(character, workspace, own, replace=bool(own))
+            if own and before and before.name != character.name:
+                new = store.free_name(character.name, workspace)
+                name = store.rename(own, new, workspace)
         except Exception as error:
             return failed(language, error), *[gr.skip()] * 4
         text = notice("good", say(language, "character.saved", name=character.name))

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from tabs._chat_panel import Panel, shown
+from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice
 from tabs._words import label, say
 from workbench.chat import shelf
@@ -44,6 +45,7 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
         sure = gr.Checkbox(False, label=label("chat.keep.sure"), elem_id="keep-sure")
         remove = gr.Button(label("chat.keep.delete"), variant="stop", elem_id="keep-delete")
 
+    @rule("look")
     def show(request: gr.Request, language: str, words: str) -> tuple[Any, str]:
         found = shelf.listed(house.workspace(request), words or "")
         choices = [
@@ -54,12 +56,14 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
         empty = "" if found else notice("info", say(language, "chat.keep.none"))
         return gr.update(choices=choices, value=choices[0][1] if choices else None), empty
 
+    @rule("own")
     def open_it(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         try:
             return "", *shown(language, shelf.read(_named(name), house.workspace(request)))
         except Exception as error:
             return failed(language, error), *[gr.skip()] * len(panel.outputs)
 
+    @rule("own")
     def export(request: gr.Request, language: str, name: str | None, form: Any) -> tuple[Any, Any]:
         try:
             talk = shelf.read(_named(name), house.workspace(request))
@@ -69,6 +73,7 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
             return failed(language, error), gr.skip()
         return "", gr.update(value=str(path), visible=True)
 
+    @rule("own")
     def rename_it(request: gr.Request, language: str, name: str | None, title: str) -> str:
         try:
             workspace = house.workspace(request)
@@ -77,6 +82,7 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
             return failed(language, error)
         return notice("good", say(language, "chat.keep.renamed"))
 
+    @rule("own")
     def delete(request: gr.Request, language: str, name: str | None, sure: bool) -> tuple[Any, Any]:
         if not sure:
             return notice("info", say(language, "chat.keep.not_sure")), False
@@ -86,6 +92,7 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
             return failed(language, error), False
         return notice("good", say(language, "chat.keep.deleted")), False
 
+    @rule("look")
     def again(request: gr.Request, language: str, words: str) -> Any:
         return show(request, language, words)[0]
 

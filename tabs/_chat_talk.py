@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -17,16 +18,19 @@ import gradio as gr
 from tabs._chat_characters import Characters
 from tabs._chat_panel import ALL, DIALS, Chosen, Panel, chosen_of, only_said, shown
 from tabs._chat_views import answer_of, growing_view, last_view, past_view
+from tabs._links import wish_of
 from tabs._models import DEFAULT_MODELS, offered, tuned
+from tabs._rules import rule
 from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, progress
 from tabs._words import say
 from workbench.chat import shelf
 from workbench.chat.character import Character
 from workbench.chat.conversation import Answer, Conversation, Turn
-from workbench.chat.duo import Answered, Asked, ChatRequest, Token, Voice, chat
+from workbench.chat.duo import MOST_VOICES, Answered, Asked, ChatRequest, Token, Voice, chat
 from workbench.chat.frame import opening
 from workbench.errors import NothingSaid, NothingToTakeBack
 from workbench.events import Failed, Progress
+from workbench.language import register
 from workbench.models.reference import ModelReference
 from workbench.models.sampling import PRESETS, SamplingOptions
 
@@ -64,18 +68,24 @@ def wire_talk(
     _wire_asking(house, language, panel, characters)
     _wire_moving(house, language, panel, characters)
 
+    @rule("look")
     def choose(name: str) -> list[float]:
         return [getattr(PRESETS[name], dial) for dial in DIALS]
 
+    @rule("look")
     def offer() -> Any:
         return gr.update(choices=offered(house))
 
-    def greet() -> Any:
-        return gr.update(choices=offered(house), value=first_voices(house))
+    @rule("look")
+    def greet(request: gr.Request) -> Any:
+        wished = list(wish_of(request).models)[:MOST_VOICES]
+        return gr.update(choices=offered(house), value=wished or first_voices(house))
 
+    @rule("look")
     def empty(language: str) -> str:
         return last_view(language, Conversation())
 
+    @rule("look")
     def stop(request: gr.Request) -> None:
         house.stops.stop(request, WORK)
 
@@ -87,8 +97,12 @@ def wire_talk(
 
 
 def first_voices(house: House) -> list[str]:
-    """Base and tuned of the newest run; the two bundled models while there is none."""
-    runs = tuned(house)
+    """Base and tuned of the newest run; the two bundled models while there is none.
+
+    Guests see a run when the owner has allowed it by name.
+    """
+    mine = house.who().may("load_any_model")
+    runs = tuned(house) if mine else sorted(one for one in house.allowed() if "+" in one)
     if not runs:
         return DEFAULT_MODELS
     base = str(ModelReference.parse(runs[0]).base)
@@ -131,6 +145,7 @@ def _wire_asking(house: House, language: gr.Textbox, panel: Panel, characters: C
     """Send, ask again, go on: whatever makes models answer."""
 
     def handler(plan_of: Callable[[_Wish], _Plan]) -> Callable[..., Iterator[Any]]:
+        @rule("chat")
         def run(
             request: gr.Request, language: str, talk: Conversation | None, words: str,
             editing: bool, whom: str, key: str, *values: Any,
@@ -204,21 +219,23 @@ def _answering(
 
     try:
         yield past_view(language, talk), *view()[1:]
-        for event in chat(asked, house.pool, stop):
-            if isinstance(event, Progress):
-                bar = progress(language, event)
-            elif isinstance(event, Failed):
-                complaints += failed(language, event.error)
-            else:
-                bar = ""
-                _keep(event, names, growing, done)
-            if isinstance(event, Answered) or time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                yield view()
+        with closing(chat(asked, house.pool, stop)) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    bar = progress(language, event)
+                elif isinstance(event, Failed):
+                    complaints += failed(language, event.error)
+                else:
+                    bar = ""
+                    _keep(event, names, growing, done)
+                if isinstance(event, Answered) or time.monotonic() - drawn > REDRAW_SECONDS:
+                    drawn = time.monotonic()
+                    yield view()
     finally:  # also when the page was closed in the middle
-        answers = [done[number] for number in sorted(done) if done[number].text]
+        answers = _finished(names, growing, done)
+        house.count(request, sum(one.tokens for one in answers))
         if answers:
-            talk = talk.answered(turn.number, answers)
+            talk = talk.answered(turn.number, answers, new.names)
             shelf.save(talk, house.workspace(request))
     if not answers:
         words = sent if sent is not None else gr.skip()
@@ -237,6 +254,22 @@ def _keep(
         done[event.voice] = answer_of(names[event.voice], event)
     else:
         growing[event.voice] = event
+
+
+def _finished(
+    names: list[str], growing: dict[int, Asked | Token], done: dict[int, Answer]
+) -> list[Answer]:
+    """Every answer with words in it, one that was left in the middle too."""
+    found = {**{number: _left(names[number], event) for number, event in growing.items()}, **done}
+    return [found[number] for number in sorted(found) if found[number].text]
+
+
+def _left(voice: str, event: Asked | Token) -> Answer:
+    who, text = event.who, event.text if isinstance(event, Token) else ""
+    return Answer(
+        voice, text, who.model, who.adapter, who.fingerprint, who.precision, who.strength,
+        register=register(text), stopped=True, ended=False,
+    )  # fmt: skip
 
 
 def _fresh_seed(options: SamplingOptions, talk: Conversation) -> SamplingOptions:
@@ -261,6 +294,7 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
         return shown(language, Conversation(character=name, greeting=greeting, user=talk.user))
 
     def moved(step: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+        @rule("own")
         def run(request: gr.Request, language: str, talk: Conversation | None, key: str) -> Any:
             try:
                 return step(request, language, talk or Conversation(), key)
@@ -269,6 +303,7 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
 
         return run
 
+    @rule("own")
     def open_branch(
         request: gr.Request, language: str, talk: Conversation | None, number: int | None
     ) -> tuple[Any, ...]:
@@ -281,6 +316,7 @@ def _wire_moving(house: House, language: gr.Textbox, panel: Panel, characters: C
         except Exception as error:
             return only_said(failed(language, error))
 
+    @rule("look")
     def introduce(request: gr.Request, language: str, key: str) -> str:
         try:
             character = characters.find(request, key)

@@ -21,7 +21,8 @@ import gradio as gr
 from tabs._chat_characters import Characters
 from tabs._chat_panel import Panel, chosen_of
 from tabs._chat_views import answer_of, answer_view
-from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, on_space, progress
+from tabs._rules import rule
+from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, progress
 from tabs._words import label, say
 from workbench.chat.arena import (
     LONGEST_REASON,
@@ -38,7 +39,7 @@ from workbench.chat.conversation import Answer
 from workbench.chat.duo import Answered, Asked, ChatRequest, Token, chat
 from workbench.chat.messages import Message
 from workbench.chat.standings import ENOUGH_VISITORS, ENOUGH_VOTES, Place, Standings, standings
-from workbench.errors import BadVote, NotAllowed, NothingSaid
+from workbench.errors import BadVote, NothingSaid
 from workbench.events import Failed, Progress
 from workbench.workspace import Workspace
 
@@ -76,6 +77,7 @@ def build_votes(house: House, language: gr.Textbox, panel: Panel, characters: Ch
                         elem_id="vote-reason")  # fmt: skip
     buttons = list(verdicts.values())
 
+    @rule("chat")
     def write(
         request: gr.Request, language: str, words: str, key: str, *values: Any
     ) -> Iterator[Any]:
@@ -87,6 +89,7 @@ def build_votes(house: House, language: gr.Textbox, panel: Panel, characters: Ch
             yield failed(language, error), gr.skip(), None, *[gr.skip()] * rest
 
     def voted(verdict: Any) -> Any:
+        @rule("vote")
         def vote(language: str, duel: Duel | None, visitor: str, reason: str) -> tuple[Any, ...]:
             who = known_visitor(visitor)
             try:
@@ -100,6 +103,7 @@ def build_votes(house: House, language: gr.Textbox, panel: Panel, characters: Ch
 
         return vote
 
+    @rule("look")
     def another(language: str, words: str) -> str:
         return random.choice([one for one in prompts(language) if one != words])
 
@@ -112,6 +116,7 @@ def build_votes(house: House, language: gr.Textbox, panel: Panel, characters: Ch
         button.click(voted(name), [language, duel, visitor, reason],
                      [said, answers, duel, visitor, reason, *buttons], **QUICK)  # fmt: skip
 
+    @rule("look")
     def halt(request: gr.Request) -> None:
         house.stops.stop(request, WORK)
 
@@ -164,6 +169,7 @@ def _blind(
             continue
         drawn = time.monotonic()
         yield complaints + bar, _unnamed(_level(texts, done)), None, *skip
+    house.count(request, sum(answer.tokens for answer in done.values()))
     if len(done) < 2:
         yield complaints or notice("info", say(language, "vote.unfinished")), "", None, *skip
         return
@@ -209,16 +215,16 @@ def build_standings(house: House, language: gr.Textbox, tab: gr.Tab) -> None:
     said = gr.HTML(elem_id="standings-said")
     file = gr.File(label=label("chat.keep.file"), visible=False, elem_id="vote-file")
 
+    @rule("look")
     def show(language: str) -> str:
         try:
             return standings_view(language, standings(votes_of(house).all()))
         except Exception as error:
             return failed(language, error)
 
+    @rule("export")  # other people's questions are not for everybody
     def export(language: str) -> tuple[Any, Any]:
         try:
-            if on_space():  # other people's questions are not for everybody
-                raise NotAllowed(model=say(language, "vote.export"))
             rows = as_preferences(votes_of(house).all())
             if not rows:
                 raise BadVote(reason=say(language, "vote.none"))

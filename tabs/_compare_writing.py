@@ -121,6 +121,8 @@ def _stream(
         if isinstance(event, Failed):
             complaints += failed(language, event.error)
         else:
+            if isinstance(event, Written) and not event.reused:
+                house.count(None, event.tokens)
             place = event.place
             samples[place.model, place.prompt, place.sample] = event
         if isinstance(event, Token) and time.monotonic() - drawn < REDRAW_SECONDS:

@@ -87,6 +87,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
         model: str, threshold: float,
     ) -> Iterator[Any]:  # fmt: skip
         try:
+            _check_model(desk, request, model)
             dataset = desk.open(request, name)
             stop = desk.house.stops.start(request, "data")
             work = _pairs(desk, request, name, Likeness(method, part, model or ""), other, stop)  # type: ignore[arg-type]
@@ -96,7 +97,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
         except Exception as error:
             yield failed(language, error), gr.skip()
 
-    @rule("look")
+    @rule("work")
     def dragged(*values: Any) -> Any:
         """The pairs are on the disk by now: only the picture changes."""
         *_, last = look(*values)
@@ -109,6 +110,7 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     ) -> Iterator[Any]:  # fmt: skip
         sources = tuple(one.strip() for one in (preferred or "").split(",") if one.strip())
         try:
+            _check_model(desk, request, model)
             step = (
                 Overlap(other, "", method, part, threshold, model or "")  # type: ignore[arg-type]
                 if other
@@ -125,6 +127,12 @@ def build_alike(desk: Desk, tab: gr.Tab) -> None:
     threshold.release(dragged, [*what, threshold], [desk.said, found], **QUICK)
     apply.click(do, [*what, threshold, survivor, preferred], told, **WORK)
     stop.click(desk.house.stopper("data"), None, None, **QUICK)
+
+
+def _check_model(desk: Desk, request: gr.Request, model: str | None) -> None:
+    """The bundled embedding is everybody's; a model of the Hub is loaded for who may choose any."""
+    if model and model.strip():
+        desk.house.may(request, "load_any_model")
 
 
 def _pairs(

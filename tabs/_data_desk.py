@@ -13,7 +13,8 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._shared import House, failed, notice, showing
+from tabs._rules import rule
+from tabs._shared import QUICK, House, failed, notice, showing
 from tabs._words import say
 from workbench.data.dataset import Dataset, listed
 from workbench.data.recipe import Done, Step
@@ -77,6 +78,16 @@ def summary(language: str, dataset: Dataset) -> str:
 def stamp(dataset: Dataset) -> str:
     """Differs whenever the dataset does."""
     return f"{dataset.name}/{len(dataset.recipe.steps)}/{dataset.recipe.sha256[:8]}"
+
+
+def say_heads(desk: Desk, table: gr.Dataframe, *keys: str) -> None:
+    """Column heads in the page's language; the browser translates all but these."""
+
+    @rule("look")
+    def heads(language: str) -> Any:
+        return gr.Dataframe(headers=[say(language, key) for key in keys], value=[])
+
+    desk.language.change(heads, desk.language, table, **QUICK)
 
 
 def run_step(

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from tabs._data_alike import side_by_side
-from tabs._data_desk import WORK, Desk, run_step, stamp, summary
+from tabs._data_desk import WORK, Desk, run_step, say_heads, stamp, summary
 from tabs._data_rows import bars
 from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, failed, notice, showing
@@ -45,6 +45,7 @@ def _build_mixing(desk: Desk, tab: gr.Tab, told: list[Any]) -> None:
         headers=["dataset", "share"], type="array", interactive=True, column_count=2,
         label=label("mix.shares"), visible=False, elem_id="mix-shares",
     )  # fmt: skip
+    say_heads(desk, shares, "mix.head_dataset", "mix.head_share")
     with gr.Row():
         total = gr.Number(0, precision=0, minimum=0, label=label("mix.total"), visible=False)
         seed = gr.Number(0, precision=0, minimum=0, label=label("mix.seed"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._data_desk import WORK, Desk, stamp, summary
+from tabs._data_desk import WORK, Desk, say_heads, stamp, summary
 from tabs._data_rows import conversation
 from tabs._rules import rule
 from tabs._shared import QUICK, failed, notice, showing
@@ -88,6 +88,7 @@ def build_open(desk: Desk) -> None:
             label=label("open.fields"),
             elem_id="open-fields",
         )
+        say_heads(desk, fields, "open.head_part", "open.head_field")
         again = gr.Button(label("open.preview"), elem_id="open-again")
     preview = gr.HTML(elem_id="open-preview")
     with gr.Row(elem_classes="tri-actions"):

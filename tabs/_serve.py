@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import sys
+from importlib.util import find_spec
 
 import gradio as gr
 from gradio import networking
@@ -25,8 +26,11 @@ def check(settings: Settings) -> None:
     """Refuse to give everybody the owner's rights.
 
     Raises:
-        BadSettings: others could reach the page, and nothing would tell them from the owner.
+        BadSettings: others could reach the page, and nothing would tell them from the owner;
+            or agents are to be served, and what that needs is not installed.
     """
+    if settings.mcp and find_spec("mcp") is None:
+        raise BadSettings(reason="--mcp needs one more package: pip install 'gradio[mcp]'")
     host = settings.host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
     if settings.share or on_space() or _only_here(host):
         return

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.conftest import App
 
 pytestmark = [pytest.mark.e2e, pytest.mark.real]
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

@@ -44,12 +44,16 @@ def furnish(root: Path) -> None:
 
 
 def state(root: Path) -> dict[str, str]:
-    """Every file of the owner's with its checksum; guests' own places left out."""
-    return {
+    """Every file of the owner's with its checksum, and their results.
+
+    Guests' own places are left out, and so are votes, which are counted for all together.
+    """
+    results = repr(History(Workspace(root).results).search())
+    return {"results": hashlib.sha256(results.encode()).hexdigest()} | {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
         if path.is_file() and "visitors" not in path.relative_to(root).parts[:1]
-        and not path.name.endswith(("-wal", "-shm"))
+        and not path.name.startswith("results.sqlite")
     }  # fmt: skip
 
 
@@ -119,7 +123,8 @@ def test_whatever_a_guest_calls_the_owners_things_stay_and_are_not_told(house: S
     assert len(before) >= 5
     guest = house.guest()
     for number, event in events(house):
-        for name in NAMES:
+        # what only looks, or asks a model, meets the other names in the tests of names
+        for name in NAMES if rule_of(event.fn) in ("own", "work") else NAMES[:1]:
             heard = guest.call(number, hostile(event, name))
             told = heard.text.encode().decode("unicode_escape", "ignore") + heard.text
             assert SECRET not in heard.text and SECRET not in told, event.fn.__qualname__

@@ -208,9 +208,9 @@ def test_a_guests_file_cannot_be_an_address_of_this_machine(house: Served) -> No
     assert asked == []
 
 
-def test_only_the_modules_that_fetch_models_open_connections() -> None:
-    """A new one must take only names, or addresses it has checked."""
-    known = {"workbench/models/hub.py"}
+def test_only_the_modules_that_ask_teachers_open_connections() -> None:
+    """A new one must take only names, or addresses that the owner named."""
+    known = {f"workbench/prompts/teachers/{name}.py" for name in ("compatible", "gemini")}
     for path in (ROOT / "workbench").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
@@ -409,6 +409,12 @@ def test_owner_rights_are_never_open_to_all(host: str, monkeypatch: pytest.Monke
         _serve.check(Settings())
 
 
+def test_agents_are_served_only_with_what_that_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_serve, "find_spec", lambda name: None)
+    with pytest.raises(BadSettings, match=r"gradio\[mcp\]"):
+        _serve.check(Settings(mcp=True))
+
+
 def test_gradios_own_ways_to_open_the_page_are_shut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,3 +444,17 @@ def test_two_houses_of_one_machine_do_not_share_a_session(tmp_path: Path) -> Non
     assert one.keys.owner_cookie != other.keys.owner_cookie
     assert not other.keys.is_owner(one.keys.redeem(one.keys.issue(), "here"))
     assert other.keys.guest(one.keys.name_guest()) is None
+
+
+def test_a_guest_cannot_have_a_model_of_the_hub_loaded_by_another_way(house: Served) -> None:
+    """The embedding of the Duplicates part is a model too."""
+    event_of = {
+        event.fn.__qualname__: (number, event)
+        for number, event in house.page.fns.items()
+        if event.fn is not None and event.fn.__module__ == "tabs._data_alike"
+    }
+    number, event = event_of["build_alike.<locals>.look"]
+    asked = {"alike-method": "meaning", "alike-part": "whole"}
+    values = [asked.get(one.elem_id or "") for one in event.inputs]
+    values[0], values[5], values[6] = "en", "somebody/model", 0.95
+    assert "Only the owner" in house.guest().call(number, values).text
