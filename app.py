@@ -26,7 +26,7 @@ Greetings = list[tuple[Any, ...]]
 Build = Callable[[House, gr.Textbox, gr.Tab], Greetings | None]
 ROOMS: dict[str, Build] = {
     "compare": lambda house, language, _: compare.build(house, language),
-    "prompts": lambda *_: prompts.build(),
+    "prompts": prompts.build,
     "data": lambda house, language, _: data.build(house, language),
     "tune": tune.build,
     "chat": chat.build,

@@ -19,6 +19,8 @@ from workbench.chat.pictures import thumbnail
 SHOWN = 4_000
 """Characters of one field that the page shows; the whole text is in the form."""
 MOST_ENTRIES = 40
+REMEMBERED = 100_000
+"""Bytes of a picture whose small copy is kept, as those of the house are."""
 FIELDS = (
     "description", "personality", "scenario", "examples", "system_prompt", "post_history",
 )  # fmt: skip
@@ -47,12 +49,11 @@ def character_view(language: str, character: Character | None) -> str:
 
 def picture(character: Character) -> str:
     """A small copy of the picture as a ``data:`` address."""
-    return _thumbnail(character.picture, character.name)
+    draw = _remembered if len(character.picture) <= REMEMBERED else thumbnail
+    return draw(character.picture, character.name)
 
 
-@functools.lru_cache(maxsize=64)
-def _thumbnail(raw: bytes, name: str) -> str:
-    return thumbnail(raw, name)
+_remembered = functools.lru_cache(maxsize=32)(thumbnail)
 
 
 def _more_greetings(language: str, greetings: list[str]) -> str:

@@ -14,7 +14,6 @@ import gradio as gr
 
 from tabs._chat_character_form import build_fields, character_of, values_of
 from tabs._chat_character_views import character_view
-from tabs._links import wish_of
 from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice
 from tabs._words import label, say
@@ -89,8 +88,6 @@ def build_characters(house: House, language: gr.Textbox, tab: gr.Tab) -> Charact
 
     @rule("look")
     def greet(request: gr.Request, language: str, key: str | None) -> tuple[Any, Any]:
-        asked = wish_of(request).character
-        key = f"{SHIPPED}{asked}" if asked in {one.name for one in shipped()} else key
         return refresh(request, key), look(request, language, key)
 
     return Characters(house, chosen, (greet, [language, chosen], [chosen, card]))
@@ -165,9 +162,13 @@ def _build_moving(house: House, language: gr.Textbox, chosen: gr.Radio, said: gr
             return gr.skip()
         return natural_form(character) if character else gr.skip()
 
+    @rule("look")
+    def away() -> Any:
+        return gr.update(visible=False)
+
     card.upload(bring, [language, card], [said, chosen, card], **QUICK)
     chosen.change(natural, chosen, form, **FOLLOW)
-    chosen.change(rule("look")(lambda: gr.update(visible=False)), None, file, **FOLLOW)
+    chosen.change(away, None, file, **FOLLOW)
     out.click(take_out, [language, chosen, form], [said, file], **QUICK)
     remove.click(delete, [language, chosen, sure], [said, chosen, sure], **QUICK)
 
@@ -202,9 +203,14 @@ def _build_form(
     @rule("own")
     def keep(request: gr.Request, language: str, key: str, *values: Any) -> tuple[Any, ...]:
         try:
-            character = character_of(values, find(house, request, key))
+            before = find(house, request, key)
+            character = character_of(values, before)
+            workspace = house.workspace(request)
             own = key.removeprefix(OWN) if key.startswith(OWN) else ""
-            name = store.save(character, house.workspace(request), own, replace=bool(own))
+            name = store.save(character, workspace, own, replace=bool(own))
+            if own and before and before.name != character.name:
+                new = store.free_name(character.name, workspace)
+                name = store.rename(own, new, workspace)
         except Exception as error:
             return failed(language, error), *[gr.skip()] * 4
         text = notice("good", say(language, "character.saved", name=character.name))

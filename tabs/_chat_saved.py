@@ -56,7 +56,7 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
         empty = "" if found else notice("info", say(language, "chat.keep.none"))
         return gr.update(choices=choices, value=choices[0][1] if choices else None), empty
 
-    @rule("look")
+    @rule("own")
     def open_it(request: gr.Request, language: str, name: str | None) -> tuple[Any, ...]:
         try:
             return "", *shown(language, shelf.read(_named(name), house.workspace(request)))

@@ -66,16 +66,22 @@ def build_score(house: House, language: gr.Textbox, panel: Panel, characters: Ch
         except Exception as error:
             yield failed(language, error), gr.skip()
 
-    @rule("work")
-    def judge(request: gr.Request, language: str, key: str, talk: Conversation) -> tuple[Any, Any]:
+    @rule("look")
+    def judge(
+        request: gr.Request, language: str, key: str, talk: Conversation | None
+    ) -> tuple[Any, Any]:
         try:
             character = _somebody(characters.find(request, key))
-            talks = talks_of(talk)
-            if not talks:
+            talks = talks_of(talk) if talk else {}
+            if not talk or not talks:
                 return notice("info", say(language, "score.nothing")), gr.skip()
             return "", score_view(language, judged(character, talks, talk.user))
         except Exception as error:
             return failed(language, error), gr.skip()
+
+    @rule("look")
+    def halt(request: gr.Request) -> None:
+        house.stops.stop(request, WORK)
 
     @rule("look")
     def suit(request: gr.Request, key: str) -> Any:
@@ -92,7 +98,7 @@ def build_score(house: House, language: gr.Textbox, panel: Panel, characters: Ch
     inputs = [language, characters.chosen, script, *panel.choices]
     follow.click(perform, inputs, [said, table], show_progress="hidden", **COMPUTE)
     here.click(judge, [language, characters.chosen, panel.talk], [said, table], **QUICK)
-    stop.click(house.stopper(WORK), None, None, queue=False, **QUICK)
+    stop.click(halt, None, None, queue=False, **QUICK)
     characters.chosen.change(suit, characters.chosen, script, **FOLLOW)
 
 

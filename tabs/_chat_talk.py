@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -25,10 +26,11 @@ from tabs._words import say
 from workbench.chat import shelf
 from workbench.chat.character import Character
 from workbench.chat.conversation import Answer, Conversation, Turn
-from workbench.chat.duo import Answered, Asked, ChatRequest, Token, Voice, chat
+from workbench.chat.duo import MOST_VOICES, Answered, Asked, ChatRequest, Token, Voice, chat
 from workbench.chat.frame import opening
 from workbench.errors import NothingSaid, NothingToTakeBack
 from workbench.events import Failed, Progress
+from workbench.language import register
 from workbench.models.reference import ModelReference
 from workbench.models.sampling import PRESETS, SamplingOptions
 
@@ -76,9 +78,8 @@ def wire_talk(
 
     @rule("look")
     def greet(request: gr.Request) -> Any:
-        wish = wish_of(request)
-        asked = list(wish.models) if wish.tab == "chat" else []
-        return gr.update(choices=offered(house), value=asked or first_voices(house))
+        wished = list(wish_of(request).models)[:MOST_VOICES]
+        return gr.update(choices=offered(house), value=wished or first_voices(house))
 
     @rule("look")
     def empty(language: str) -> str:
@@ -96,8 +97,12 @@ def wire_talk(
 
 
 def first_voices(house: House) -> list[str]:
-    """Base and tuned of the newest run; the two bundled models while there is none."""
-    runs = tuned(house)
+    """Base and tuned of the newest run; the two bundled models while there is none.
+
+    Guests see a run when the owner has allowed it by name.
+    """
+    mine = house.who().may("load_any_model")
+    runs = tuned(house) if mine else sorted(one for one in house.allowed() if "+" in one)
     if not runs:
         return DEFAULT_MODELS
     base = str(ModelReference.parse(runs[0]).base)
@@ -214,23 +219,23 @@ def _answering(
 
     try:
         yield past_view(language, talk), *view()[1:]
-        for event in chat(asked, house.pool, stop):
-            if isinstance(event, Progress):
-                bar = progress(language, event)
-            elif isinstance(event, Failed):
-                complaints += failed(language, event.error)
-            else:
-                bar = ""
-                _keep(event, names, growing, done)
-            if isinstance(event, Answered):
-                house.count(request, event.tokens)
-            if isinstance(event, Answered) or time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                yield view()
+        with closing(chat(asked, house.pool, stop)) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    bar = progress(language, event)
+                elif isinstance(event, Failed):
+                    complaints += failed(language, event.error)
+                else:
+                    bar = ""
+                    _keep(event, names, growing, done)
+                if isinstance(event, Answered) or time.monotonic() - drawn > REDRAW_SECONDS:
+                    drawn = time.monotonic()
+                    yield view()
     finally:  # also when the page was closed in the middle
-        answers = [done[number] for number in sorted(done) if done[number].text]
+        answers = _finished(names, growing, done)
+        house.count(request, sum(one.tokens for one in answers))
         if answers:
-            talk = talk.answered(turn.number, answers)
+            talk = talk.answered(turn.number, answers, new.names)
             shelf.save(talk, house.workspace(request))
     if not answers:
         words = sent if sent is not None else gr.skip()
@@ -249,6 +254,22 @@ def _keep(
         done[event.voice] = answer_of(names[event.voice], event)
     else:
         growing[event.voice] = event
+
+
+def _finished(
+    names: list[str], growing: dict[int, Asked | Token], done: dict[int, Answer]
+) -> list[Answer]:
+    """Every answer with words in it, one that was left in the middle too."""
+    found = {**{number: _left(names[number], event) for number, event in growing.items()}, **done}
+    return [found[number] for number in sorted(found) if found[number].text]
+
+
+def _left(voice: str, event: Asked | Token) -> Answer:
+    who, text = event.who, event.text if isinstance(event, Token) else ""
+    return Answer(
+        voice, text, who.model, who.adapter, who.fingerprint, who.precision, who.strength,
+        register=register(text), stopped=True, ended=False,
+    )  # fmt: skip
 
 
 def _fresh_seed(options: SamplingOptions, talk: Conversation) -> SamplingOptions:

@@ -164,12 +164,12 @@ def _blind(
         elif isinstance(event, Token | Answered):
             texts[event.voice] = event.text
         if isinstance(event, Answered):
-            house.count(request, event.tokens)
             done[event.voice] = answer_of(str(voices[event.voice].reference), event)
         if isinstance(event, Asked) or time.monotonic() - drawn < REDRAW_SECONDS:
             continue
         drawn = time.monotonic()
         yield complaints + bar, _unnamed(_level(texts, done)), None, *skip
+    house.count(request, sum(answer.tokens for answer in done.values()))
     if len(done) < 2:
         yield complaints or notice("info", say(language, "vote.unfinished")), "", None, *skip
         return
@@ -222,7 +222,7 @@ def build_standings(house: House, language: gr.Textbox, tab: gr.Tab) -> None:
         except Exception as error:
             return failed(language, error)
 
-    @rule("export")
+    @rule("export")  # other people's questions are not for everybody
     def export(language: str) -> tuple[Any, Any]:
         try:
             rows = as_preferences(votes_of(house).all())

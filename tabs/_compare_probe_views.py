@@ -6,34 +6,19 @@ Pure functions: a language and results in, text out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from tabs._words import say
-from workbench.compare.columns import Answered
 from workbench.compare.paired import ENOUGH_ITEMS, paired, share
+from workbench.compare.probes.items import Choice, Item, Pair
+from workbench.compare.probes.results import ItemResult
 from workbench.models.reference import ModelReference
 
-
-@dataclass(frozen=True)
-class Asked:
-    """One question as the page shows it."""
-
-    item: str
-    topic: str
-    language: str
-    question: str
-    right: str
-    others: tuple[str, ...] = ()
-    """The wrong options, none where the answer is written freely."""
-    reason: str = ""
-
-
-Answers = Mapping[str, Mapping[str, Answered]]
+Answers = Mapping[str, Mapping[str, ItemResult]]
 """Model to item to answer."""
 
 
-def totals_view(language: str, title: str, asked: Sequence[Asked], answers: Answers) -> str:
+def totals_view(language: str, title: str, asked: Sequence[Item], answers: Answers) -> str:
     """One bar a model with its interval, and a sentence on whether they can be told apart."""
     bars = "".join(_bar(language, model, asked, answers[model]) for model in answers)
     return (
@@ -42,8 +27,8 @@ def totals_view(language: str, title: str, asked: Sequence[Asked], answers: Answ
     )
 
 
-def _bar(language: str, model: str, asked: Sequence[Asked], found: Mapping[str, Answered]) -> str:
-    scores = [found[one.item].score for one in asked if one.item in found]
+def _bar(language: str, model: str, asked: Sequence[Item], found: Mapping[str, ItemResult]) -> str:
+    scores = [found[one.id].score for one in asked if one.id in found]
     if not scores:
         return ""
     mean, low, high = share(scores)
@@ -60,13 +45,25 @@ def _bar(language: str, model: str, asked: Sequence[Asked], found: Mapping[str, 
         f"<span>{escape(_label(model))}</span><span class='tri-share-track'>"
         f'<i style="width:{mean * 100:.1f}%"></i>'
         f'<u style="left:{low * 100:.1f}%;width:{(high - low) * 100:.1f}%"></u></span>'
-        f"<b>{mean * 100:.0f}%</b><small>{escape(counted)}</small></div>"
+        f"<b>{mean * 100:.0f}%</b><small>{escape(counted)}</small>{_topics(asked, found)}</div>"
     )
 
 
-def _verdict(language: str, asked: Sequence[Asked], answers: Answers) -> str:
+def _topics(asked: Sequence[Item], found: Mapping[str, ItemResult]) -> str:
+    """Right of each topic: an average over all can hide that two of them lie far apart."""
+    scores: dict[str, list[float]] = {}
+    for one in asked:
+        if one.id in found and one.topic:
+            scores.setdefault(one.topic, []).append(found[one.id].score)
+    if len(scores) < 2:
+        return ""
+    told = (f"{topic} {sum(each):g}/{len(each)}" for topic, each in scores.items())
+    return f'<small class="topics">{escape(" · ".join(told))}</small>'
+
+
+def _verdict(language: str, asked: Sequence[Item], answers: Answers) -> str:
     """Whether the best is clearly better than the second, over the same questions."""
-    shared = [one.item for one in asked if all(one.item in found for found in answers.values())]
+    shared = [one.id for one in asked if all(one.id in found for found in answers.values())]
     if len(answers) < 2 or not shared:
         return ""
     scores = {model: [found[item].score for item in shared] for model, found in answers.items()}
@@ -80,15 +77,13 @@ def _verdict(language: str, asked: Sequence[Asked], answers: Answers) -> str:
     return say(language, "probing.clear", **names, points=f"{gap.value * 100:.0f}")
 
 
-def disagreed(one: Asked, answers: Answers) -> bool:
+def disagreed(one: Item, answers: Answers) -> bool:
     """Whether one model was right where another was wrong."""
-    scores = {round(found[one.item].score) for found in answers.values() if one.item in found}
+    scores = {round(found[one.id].score) for found in answers.values() if one.id in found}
     return len(scores) > 1
 
 
-def questions_view(
-    language: str, asked: Sequence[Asked], answers: Answers, only_apart: bool
-) -> str:
+def questions_view(language: str, asked: Sequence[Item], answers: Answers, only_apart: bool) -> str:
     """One row a question: the right answer marked, each model's answer right or wrong."""
     shown = [one for one in asked if not only_apart or disagreed(one, answers)]
     if not shown:
@@ -104,21 +99,31 @@ def questions_view(
     )
 
 
-def _row(one: Asked, answers: Answers, names: Sequence[str]) -> str:
+def _row(one: Item, answers: Answers, names: Sequence[str]) -> str:
     cells = "".join(
-        _answer(found.get(one.item), name)
+        _answer(found.get(one.id), name)
         for found, name in zip(answers.values(), names, strict=True)
     )
-    options = "".join(f"<li>{escape(option)}</li>" for option in one.others)
+    options = "".join(f"<li>{escape(option)}</li>" for option in _wrong(one))
+    # of a pair both texts stand below already
+    question = "" if isinstance(one, Pair) else f"<p>{escape(one.asked)}</p>"
     tip = f' data-tip="{escape(one.reason)}" tabindex="0"' if one.reason else ""
     return (
-        f'<tr data-item="{escape(one.item)}"><td><small>{escape(one.item)} · '
-        f"{escape(one.topic)}</small><p>{escape(one.question)}</p>"
+        f'<tr data-item="{escape(one.id)}"><td><small>{escape(one.id)} · '
+        f"{escape(one.topic)}</small>{question}"
         f'<ul><li class="right"{tip}>✓ {escape(one.right)}</li>{options}</ul></td>{cells}</tr>'
     )
 
 
-def _answer(found: Answered | None, name: str) -> str:
+def _wrong(one: Item) -> list[str]:
+    if isinstance(one, Pair):
+        return [one.worse]
+    if isinstance(one, Choice):
+        return [option for option in one.options if option != one.right]
+    return []
+
+
+def _answer(found: ItemResult | None, name: str) -> str:
     if found is None:
         return f'<td data-label="{name}">–</td>'
     kind, mark = ("right", "✓") if found.score >= 0.5 else ("wrong", "✗")

@@ -69,6 +69,23 @@ class Stops:
                 self._events.pop((session, work)).set()
 
 
+class Secrets:
+    """What visitors typed and nobody else may see: in memory, for one session, never written."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, dict[str, str]] = {}
+
+    def put(self, request: gr.Request, name: str, value: str) -> None:
+        self._kept.setdefault(request.session_hash or "", {})[name] = value
+
+    def get(self, request: gr.Request, name: str) -> str:
+        return self._kept.get(request.session_hash or "", {}).get(name, "")
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor closed the page."""
+        self._kept.pop(request.session_hash or "", None)
+
+
 @dataclass(frozen=True)
 class House:
     """What every handler needs.
@@ -81,6 +98,7 @@ class House:
     pool: ModelPool
     stops: Stops = field(default_factory=Stops)
     shelf: Shelf = field(default_factory=Shelf)
+    typed: Secrets = field(default_factory=Secrets, repr=False)
     quotas: Quotas = field(default_factory=Quotas)
     addresses: list[str] = field(default_factory=list)
     """Where the page is served, the most public last; known once it is."""
@@ -151,6 +169,7 @@ class House:
     def leave(self, request: gr.Request) -> None:
         """The visitor closed the page: their work stops, and on a Space their rows go."""
         self.stops.leave(request)
+        self.typed.leave(request)
         if self.who(request).role == "visitor":
             root = self.workspace(request).root
             self.shelf.close_all(root)

@@ -13,6 +13,7 @@ import gradio as gr
 from tabs._compare_history import build_history
 from tabs._compare_map import build_map
 from tabs._compare_perplexity import build_perplexity
+from tabs._compare_probes import build_probes
 from tabs._compare_scorecard import build_scorecard
 from tabs._compare_tokenizers import build_tokenizers
 from tabs._compare_writing import build_writing
@@ -36,6 +37,8 @@ def build(house: House, language: gr.Textbox) -> list[tuple[Any, ...]]:
             build_map(house, chosen, shown)
         with gr.Tab(label("cut.tab"), id="cut"):
             build_tokenizers(house, chosen)
+        with gr.Tab(label("probing.tab"), id="probing"):
+            build_probes(house, chosen, shown)
         with gr.Tab(label("card.tab"), id="card"):
             build_scorecard(house, chosen, shown)
         with gr.Tab(label("history.tab"), id="history") as earlier:

@@ -3,9 +3,11 @@
     python -m workbench models list | fetch REF | estimate REF --precision P
     python -m workbench perplexity --model REF [--model REF] --text FILE
     python -m workbench generate --model REF --prompt TEXT
+    python -m workbench probe --model REF --set NAME|FILE
     python -m workbench tokens --model REF --text TEXT
     python -m workbench scorecard --model REF [--model REF] --out FILE.html
     python -m workbench data info | import | clean | dedup | filter | mix | split | export | ...
+    python -m workbench prompts list | generate RECIPE | resume | replay | judge | save | ...
     python -m workbench chat --model REF+ADAPTER --message TEXT | score | standings | ...
     python -m workbench tune start | list | stop | resume | export | ...
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +32,13 @@ from workbench.compare.commands import say_terms
 from workbench.console import answer, finished
 from workbench.data import commands as data
 from workbench.errors import Stopped, WorkbenchError
-from workbench.events import readable
+from workbench.events import Progress, readable
 from workbench.models.device import PRECISIONS
 from workbench.models.reference import ModelReference
+from workbench.prompts import commands as prompts
 from workbench.settings import Settings, load
 from workbench.tune import commands as tune
+from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
     pass
@@ -66,9 +71,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(verbs, common)
     compare.add(verbs, common)
     data.add(verbs, common)
+    prompts.add(verbs, common, bring_rows)
     tune.add(verbs, common)
     chat.add(verbs, common)
     return parser
+
+
+def bring_rows(
+    path: Path, name: str, settings: Settings, stop: threading.Event
+) -> Generator[Progress, None, Any]:
+    """Rows that one room wrote, as a dataset of another."""
+    from workbench.data.importing import ImportRequest, bring_file
+
+    request = ImportRequest(path, name)
+    return (yield from bring_file(request, Workspace(settings.workspace), settings, stop))
 
 
 def _first_line() -> str:

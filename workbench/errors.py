@@ -66,6 +66,12 @@
     │   │   ├── BadTuneRecipe
     │   │   ├── BadRecipeField
     │   │   └── BadRecipe
+    │   ├── ProbeError
+    │   │   ├── NoProbe
+    │   │   ├── NoSuchProbe
+    │   │   ├── BadProbeFile
+    │   │   ├── BadProbeRows
+    │   │   └── NoProbeItems
     │   ├── TuneError
     │   │   ├── RunExists
     │   │   ├── NoSuchRun
@@ -73,6 +79,23 @@
     │   │   ├── RunBusy
     │   │   ├── RunFinished
     │   │   └── RunChanged
+    │   ├── PromptError
+    │   │   ├── NoSuchPrompt
+    │   │   ├── BadPrompt
+    │   │   ├── UnknownSlot
+    │   │   ├── UnfilledSlot
+    │   │   ├── NoSeeds
+    │   │   ├── BadPromptRecipe
+    │   │   ├── BadPrices
+    │   │   ├── NoSuchPromptRun
+    │   │   ├── PromptRunExists
+    │   │   ├── PromptRunBusy
+    │   │   ├── PromptRunFinished
+    │   │   ├── NothingKept
+    │   │   ├── NoKey
+    │   │   ├── WrongKey
+    │   │   ├── BadTeacher
+    │   │   └── RequestRefused
     │   ├── ChatError
     │   │   ├── NothingSaid
     │   │   ├── MessageTooLong
@@ -92,7 +115,8 @@
     │   │   ├── CardTooLarge
     │   │   ├── NoSuchCharacter
     │   │   ├── CharacterExists
-    │   │   └── NoScript
+    │   │   ├── NoScript
+    │   │   └── NotATalk
     │   └── ModelError
     │       ├── BadReference
     │       ├── UnknownBundled
@@ -117,8 +141,13 @@
         ├── NumericalFault
         │   ├── HalfPrecisionOverflow
         │   ├── NotANumber
+        │   ├── AnswerNotANumber
         │   └── LossNotANumber
         ├── TrainingFailed
+        ├── TeacherFailed
+        │   ├── DayLimit
+        │   ├── TeacherDown
+        │   └── GenerationFailed
         ├── DiskFull
         └── Stopped
 
@@ -476,6 +505,33 @@ class BadRecipeField(DataError):
     template = "{field} cannot be “{value}”: it must be {allowed}."
 
 
+class ProbeError(RequestError):
+    pass
+
+
+class NoProbe(ProbeError):
+    template = "No set of questions is chosen. Choose at least one."
+
+
+class NoSuchProbe(ProbeError):
+    template = "There is no set of questions called {name}. There are: {names}; or name a file."
+
+
+class BadProbeFile(ProbeError):
+    template = "{name} cannot be read as questions: {reason}."
+
+
+class BadProbeRows(ProbeError):
+    template = (
+        "{name} has {count} rows that cannot be asked: {rows}. Mend them, or choose to leave bad "
+        "rows out."
+    )
+
+
+class NoProbeItems(ProbeError):
+    template = "{name} has no question that can be asked. Look at: {rows}."
+
+
 class TuneError(RequestError):
     pass
 
@@ -502,6 +558,77 @@ class RunFinished(TuneError):
 
 class RunChanged(TuneError):
     template = "{name} cannot go on: {what} is not what it was begun with. Start a new run."
+
+
+class PromptError(RequestError):
+    pass
+
+
+class NoSuchPrompt(PromptError):
+    template = "There is no prompt called {name}."
+
+
+class BadPrompt(PromptError):
+    template = "The prompt {name} cannot be used: {reason}."
+
+
+class UnknownSlot(PromptError):
+    template = "The prompt {name} has a slot “{slot}” that is not among those it describes."
+
+
+class UnfilledSlot(PromptError):
+    template = (
+        "Nothing fills the slot “{slot}” of {name}. Give it a value, or take seeds that have "
+        "a field of that name."
+    )
+
+
+class NoSeeds(PromptError):
+    template = "{name} holds no seed that can be used: {reason}."
+
+
+class BadPromptRecipe(PromptError):
+    template = "This recipe cannot be used: {reason}."
+
+
+class BadPrices(PromptError):
+    template = "The table of prices cannot be read: {reason}."
+
+
+class NoSuchPromptRun(PromptError):
+    template = "There is no generation run called {name}. It may have been deleted."
+
+
+class PromptRunExists(PromptError):
+    template = "There is already a generation run called {name}. Choose another name."
+
+
+class PromptRunBusy(PromptError):
+    template = "The generation run {name} is at work right now. Wait for it or press Stop."
+
+
+class PromptRunFinished(PromptError):
+    template = "The generation run {name} has reached its target. Start a new one for more rows."
+
+
+class NothingKept(PromptError):
+    template = "The generation run {name} has kept no row yet, so there is nothing to save."
+
+
+class NoKey(PromptError):
+    template = "{teacher} needs a key. Type one, or start the app with it in {variable}."
+
+
+class WrongKey(PromptError):
+    template = "{teacher} does not accept this key. Nothing was asked again; check it and retry."
+
+
+class BadTeacher(PromptError):
+    template = "The teacher cannot be used: {reason}."
+
+
+class RequestRefused(PromptError):
+    template = "{teacher} refuses the request itself ({code}): {reason}."
 
 
 class ChatError(RequestError):
@@ -588,6 +715,10 @@ class CharacterExists(CharacterError):
 
 class NoScript(CharacterError):
     template = "{name} is not a script that can be followed: {reason}."
+
+
+class NotATalk(CharacterError):
+    template = "{name} is not a conversation that can be scored: {reason}."
 
 
 class ModelError(RequestError):
@@ -708,6 +839,13 @@ class NotANumber(NumericalFault):
     )
 
 
+class AnswerNotANumber(NumericalFault):
+    template = (
+        "{model} gave no number for question {item}: its weights yield NaN or infinity in "
+        "{precision}. Try fp32, or fetch the model again."
+    )
+
+
 class LossNotANumber(NumericalFault):
     template = (
         "The loss became NaN or infinite at step {step} (rows {rows} of the dataset), so the run "
@@ -717,6 +855,28 @@ class LossNotANumber(NumericalFault):
 
 class TrainingFailed(WorkFailed):
     template = "The training ended in a fault: {reason}. The checkpoints are kept."
+
+
+class TeacherFailed(WorkFailed):
+    pass
+
+
+class DayLimit(TeacherFailed):
+    template = (
+        "The day's quota of {teacher} is used up. Everything is kept; resume the run tomorrow, "
+        "or with another model."
+    )
+
+
+class TeacherDown(TeacherFailed):
+    template = (
+        "{teacher} could not be reached or kept failing for {seconds} seconds ({reason}). "
+        "Everything is kept; resume the run later."
+    )
+
+
+class GenerationFailed(TeacherFailed):
+    template = "The generation ended in a fault: {reason}. Every reply is kept."
 
 
 class DiskFull(WorkFailed):

@@ -35,6 +35,8 @@ TRAINING = ".training.lock"
 STATE = "state.json"
 INHERITED = "TRILOGY_RUN_LOCK"
 """The variable in which a process finds the number of the lock file it was handed."""
+SECRET = "TRILOGY_RUN_SECRET"  # noqa: S105  the name of a variable
+"""The variable in which a process finds the number of a pipe that holds one secret."""
 CALLER = "TRILOGY_CALLER"
 """The variable that holds the folder from which relative paths of models are meant."""
 POLL_SECONDS = 0.3
@@ -81,6 +83,15 @@ def own(folder: Path) -> int | None:
         os.set_inheritable(handle, False)
         return handle
     return take(folder / LOCK)
+
+
+def handed_secret() -> str:
+    """What whoever started this process put into its pipe; empty when there was nothing."""
+    handed = os.environ.pop(SECRET, "")
+    if not handed.isdigit():
+        return ""
+    with os.fdopen(int(handed), "rb") as pipe:
+        return pipe.read().decode()
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -150,23 +161,39 @@ def wait_for_turn(folder: Path, stop: threading.Event, say: Callable[[int], Any]
             raise Stopped
 
 
-def launch(module: str, folder: Path, settings: Settings, workspace: Workspace, lock: int) -> None:
-    """Start ``python -m module FOLDER`` and hand it the lock, which lives and dies with it."""
+def launch(
+    module: str,
+    folder: Path,
+    settings: Settings,
+    workspace: Workspace,
+    lock: int,
+    secret: str = "",
+) -> None:
+    """Start ``python -m module FOLDER`` and hand it the lock, which lives and dies with it.
+
+    Args:
+        secret: goes through a pipe, so that it stands in no list of processes, no environment
+            and no file; ``handed_secret`` reads it.
+    """
     log = (folder / LOG).open("ab")
+    reading, writing = os.pipe()
     try:
+        os.write(writing, secret.encode())
+        os.close(writing)
         child = subprocess.Popen(
             [sys.executable, "-m", module, str(folder.absolute())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(lock,),
+            pass_fds=(lock, reading),
             cwd=ROOT,
-            env=_environment(settings, workspace, lock),
+            env={**_environment(settings, workspace, lock), SECRET: str(reading)},
         )
     finally:
         log.close()
         os.close(lock)
+        os.close(reading)
     # a child that nobody waits for stays in the list of processes
     threading.Thread(target=child.wait, daemon=True).start()
 

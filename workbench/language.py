@@ -9,6 +9,7 @@ not know why anybody asks.
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from typing import Any, Literal
 
@@ -36,6 +37,31 @@ def register(text: str) -> Register:
     if han >= ENOUGH_HAN and _identifier().classify(text)[0] == "yue":
         return "cantonese"
     return "neutral"
+
+
+def telling(text: str, asked: Register) -> list[tuple[int, int]]:
+    """The characters that made ``register`` say written Chinese or Cantonese.
+
+    Args:
+        asked: ``cantonese`` or ``written``; for others there are none.
+
+    Returns:
+        Start and end in code points, in their order; words that are loans are left out.
+    """
+    rules = importlib.import_module("cantofilter.judge")  # the package hides it by a function
+
+    if asked == "cantonese":
+        found = [*rules.CANTO_UNIQUE_CHAR.finditer(text), *rules.CANTO_UNIQUE_WORD.finditer(text)]
+        return sorted(one.span() for one in found)
+    if asked != "written":
+        return []
+    loans = [one.span() for one in rules.MANDO_LOAN.finditer(text)]
+    spans = [one.span() for one in rules.MANDO_UNIQUE.finditer(text)]
+    for one in rules.MANDO_FEATURE.finditer(text):
+        start, end = one.span()
+        if not any(left <= start and end <= right for left, right in loans):
+            spans.append((start, end))
+    return sorted(spans)
 
 
 _BY_VERDICT: dict[str, Register] = {

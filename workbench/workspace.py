@@ -75,6 +75,14 @@ class Workspace:
         return self.runs / check_name(name)
 
     @property
+    def prompts(self) -> Path:
+        """The folder of generation runs, one folder each."""
+        return self.root / "prompts"
+
+    def prompt_run(self, name: str) -> Path:
+        return self.prompts / check_name(name)
+
+    @property
     def characters(self) -> Path:
         """The folder of character cards, one file each."""
         return self.root / "characters"

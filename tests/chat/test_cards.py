@@ -20,6 +20,7 @@ from tests.chat import cards_made as made
 from workbench.chat import png
 from workbench.chat.cards import FORMS, Form, natural_form, read_card, write_card
 from workbench.chat.character import Character, Entry, Lorebook
+from workbench.chat.documents import KEYS
 from workbench.chat.shipped import shipped
 from workbench.errors import (
     BrokenCard,
@@ -52,6 +53,10 @@ VARIANTS: dict[str, bytes] = {
 
 def said(character: Character) -> dict[str, Any]:
     return {name: getattr(character, name) for name in SAID}
+
+
+def test_every_field_of_a_character_has_its_key() -> None:
+    assert {*KEYS, "picture", "documents"} == {one.name for one in fields(Character)}
 
 
 def inside(picture: png.Picture, keyword: str) -> Any:

@@ -19,7 +19,7 @@ from workbench.chat.score_commands import add_score
 from workbench.chat.scored import judged, known_character, read_talks
 from workbench.chat.scripts import Said, Script, Talk, follow, read_script, shipped_scripts
 from workbench.chat.shipped import ORDER, shipped
-from workbench.errors import NoModel, NoScript, NoSuchCharacter, WorkbenchError
+from workbench.errors import NoModel, NoScript, NoSuchCharacter, NotATalk, WorkbenchError
 from workbench.settings import Settings
 from workbench.workspace import Workspace
 
@@ -257,7 +257,7 @@ def test_conversations_are_read_as_the_page_saves_them_and_as_rows() -> None:
     talks, _ = read_talks((json.dumps(row) + "\n" + json.dumps(row)).encode(), "rows.jsonl")
     assert len(talks) == 2
     for bad in (b"", b"{}", b"[1]", b"\xff", b'{"messages": 3}', b'{"messages":[{"role":"user"}]}'):
-        with pytest.raises(NoScript):
+        with pytest.raises(NotATalk):
             read_talks(bad, "bad.json")
 
 
@@ -307,7 +307,7 @@ def test_the_command_says_what_is_wrong(settings: Settings, tmp_path: Path) -> N
     wrong: list[tuple[list[str], type[WorkbenchError]]] = [
         (["score", "--character", "karen"], NoModel),
         (["score", "--script", "nope", "--model", "bundled:x"], NoScript),
-        (["score", str(tmp_path / "no.json")], NoScript),
+        (["score", str(tmp_path / "no.json")], NotATalk),
     ]
     for arguments, error in wrong:
         with pytest.raises(error):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from workbench.compare.columns import SETS, Answered, Measures
+from workbench.compare.columns import SETS, Measures
 from workbench.compare.continuation import Place, Written
 from workbench.compare.perplexity import PerplexityResult
+from workbench.compare.probes.results import ItemResult, ProbeResult
 from workbench.compare.scorecard import Scorecard, ScorecardRequest
 from workbench.compare.tokenizers import Cut, Rate
 from workbench.models.reference import ModelReference
@@ -28,9 +29,13 @@ def fluency(model: str, bits: list[float], size: int = 10) -> PerplexityResult:
 def measures(model: str, bits: float = 6.0, right: float = 0.5, items: int = 60) -> Measures:
     """A model that predicts this well and has this share right of every set."""
     answered = tuple(
-        Answered(f"i{number}", float(number < right * items), f"said {number}")
+        ItemResult(f"i{number}", float(number < right * items), f"said {number}")
         for number in range(items)
     )
+    probes = {
+        name: ProbeResult(model, "bf16", "ab" * 32, name, "choice", answered)
+        for name in SETS.values()
+    }
     writing = tuple(
         Written(
             Place(model, number // 2, number % 2), f"寫咗 {number}", 10, 2.0, 10.0,
@@ -45,7 +50,7 @@ def measures(model: str, bits: float = 6.0, right: float = 0.5, items: int = 60)
         fingerprint="ab" * 32,
         fluency=fluency(model, [bits + 0.1 * (number % 3) for number in range(20)]),
         writing=writing,
-        answers=dict.fromkeys(SETS.values(), answered),
+        probes=probes,
         cut=Cut(model, 300, 256, (), rate, {"cantonese": rate}, {}),
         memory_bytes=int(bits * 1e8),
     )

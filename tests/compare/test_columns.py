@@ -60,10 +60,10 @@ def test_too_few_items_are_said_to_be_too_few() -> None:
 def test_what_was_not_asked_of_both_is_not_compared() -> None:
     one, other = measures("a/one", right=0.9), measures("a/other", right=0.1)
     asked = {
-        name: tuple(replace(a, item=f"x{a.item}") for a in found)
-        for name, found in other.answers.items()
+        name: replace(found, items=tuple(replace(one, item=f"x{one.item}") for one in found.items))
+        for name, found in other.probes.items()
     }
-    assert named("knowledge", one, replace(other, answers=asked)).verdict == "few"
+    assert named("knowledge", one, replace(other, probes=asked)).verdict == "few"
     texts = replace(other, fluency=fluency("a/other", [9.0] * 20, size=11))
     assert named("fluency", one, texts).verdict == "few"
 

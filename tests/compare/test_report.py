@@ -88,7 +88,7 @@ def test_the_winner_is_marked_and_nobody_else() -> None:
 def test_json_holds_every_answer_and_what_is_needed_to_repeat_it() -> None:
     made = json.loads(report(card(measures("a/one"), measures("a/two")), "json"))
     assert [column["name"] for column in made["columns"]] == list(COLUMNS)
-    assert len(made["models"][0]["answers"]["logic"]) == 60
+    assert [len(found["items"]) for found in made["models"][0]["probes"]] == [60] * 4
     assert len(made["settings"]["text"]["sha256"]) == 64
     assert made["settings"]["writing"]["seed"] == 1
     assert "torch" in made["versions"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import tiny
 from workbench.__main__ import main
 from workbench.compare.history import History
 from workbench.compare.scorecard import (
@@ -18,6 +19,7 @@ from workbench.compare.scorecard import (
     Scorecard,
     ScorecardRequest,
     scorecard,
+    shipped_sets,
 )
 from workbench.errors import ModelNotFound, NoModel, Stopped
 from workbench.models.pool import ModelPool
@@ -33,6 +35,7 @@ FEW = SamplingOptions(max_new_tokens=4, samples=2, seed=1)
 def request(*models: Path | str, **changes: Any) -> ScorecardRequest:
     names = [name if isinstance(name, str) else f"file:{name}" for name in models]
     asked: dict[str, Any] = {"text": TEXT, "prompts": ("佢哋", "The"), "writing": FEW, **changes}
+    asked.setdefault("probes", tuple(probe.first(3) for probe in shipped_sets()[:3]))
     return ScorecardRequest(tuple(map(ModelReference.parse, names)), precision="fp32", **asked)
 
 
@@ -57,6 +60,7 @@ def test_every_part_of_every_model_is_measured(
         assert len(one.writing) == 4
         assert one.cut is not None
         assert one.memory_bytes
+        assert [len(found.items) for found in one.probes.values()] == [3, 3, 3]
     assert card.measured[0].fingerprint != card.measured[1].fingerprint
 
 
@@ -118,17 +122,27 @@ def test_no_model_is_refused() -> None:
         ScorecardRequest(())
 
 
+@pytest.fixture(scope="module")
+def roomy(home: Path) -> Path:
+    """A tiny model with room for every question that is shipped."""
+    tokenizer = tiny.characters()
+    network = tiny.network(tokenizer, max_position_embeddings=1024)
+    return tiny.save(home / "roomy", network, tokenizer)
+
+
 def test_the_command_line_writes_a_report(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    roomy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "card.html"
     text.write_text("佢哋今日去咗邊度食嘢呀?", encoding="utf-8")
-    arguments = ["--model", f"file:{tiny_model}", "--text", str(text), "--precision", "fp32"]
+    arguments = ["--model", f"file:{roomy}", "--text", str(text), "--precision", "fp32"]
     arguments += ["--workspace", str(tmp_path / "ws"), "--out", str(out), "--json"]
+    arguments += ["--limit", "2"]
     assert main(["scorecard", *arguments]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["settings"]["text"]["characters"] == 12
     assert document["models"][0]["fluency"]["bits_per_character"] > 0
+    assert [len(found["items"]) for found in document["models"][0]["probes"]] == [2] * 4
     assert out.read_text("utf-8").startswith("<!doctype html>")
 
 

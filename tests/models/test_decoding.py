@@ -11,7 +11,10 @@ import pytest
 from tests import tiny
 from workbench.models.decoding import GrowingText, Streamer, decode
 from workbench.models.loader import LoadedModel
+from workbench.models.reference import ModelReference
 from workbench.models.sampling import SamplingOptions
+from workbench.models.tokenizer import bring_tokenizer
+from workbench.settings import Settings
 
 HARD = "👩‍👩‍👧 食𨋢𠺢飯 🇭🇰 café é\n한국어 👍🏽 ok"
 """Joined emoji, characters outside the first plane, flags, marks that combine."""
@@ -63,6 +66,20 @@ def test_characters_split_across_tokens_come_whole(make: Any) -> None:
         assert after.startswith(before)
     assert not any("\ufffd" in step for step in steps)
     assert all(HARD.startswith(step) for step in steps)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["gemma-3-270m", "smollm2-135m-instruct"])
+def test_characters_split_across_tokens_of_a_real_tokenizer_come_whole(
+    name: str, real_settings: Settings
+) -> None:
+    work = bring_tokenizer(ModelReference("bundled", name), real_settings, tiny.never())
+    tokenizer = tiny.finish(work)[1]
+    tokens = tokenizer(HARD, add_special_tokens=False)["input_ids"]
+    steps = grown(tokenizer, tokens)
+    assert steps[-1] == tokenizer.decode(tokens, clean_up_tokenization_spaces=False) == HARD
+    assert all(HARD.startswith(step) for step in steps)
+    assert len(tokens) > len(set(steps))  # some tokens hold only a part of a character
 
 
 def test_a_space_that_a_tokenizer_drops_at_the_beginning_is_dropped_once() -> None:

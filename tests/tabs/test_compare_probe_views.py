@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from tabs._compare_probe_views import Asked, disagreed, questions_view, totals_view
-from workbench.compare.columns import Answered
+from tabs._compare_probe_views import disagreed, questions_view, totals_view
+from workbench.compare.probes.items import Choice, Pair
+from workbench.compare.probes.results import ItemResult
 
 EVIL = "<img src=x onerror=alert(1)>"
 ASKED = [
-    Asked(f"q{number}", "food", "yue", f"問題 {number}", "啱", ("錯", "唔啱"), "因為")
+    Choice(
+        id=f"q{number}",
+        topic="food",
+        question=f"問題 {number}",
+        options=("錯", "啱", "唔啱"),
+        answer=1,
+    )
     for number in range(40)
 ]
 
 
-def answered(*scores: float) -> dict[str, Answered]:
+def answered(*scores: float) -> dict[str, ItemResult]:
     return {
-        f"q{number}": Answered(f"q{number}", score, "啱" if score else "錯")
+        f"q{number}": ItemResult(f"q{number}", score, "啱" if score else "錯")
         for number, score in enumerate(scores)
     }
 
@@ -52,9 +60,22 @@ def test_totals_name_a_winner_only_when_it_is_clear() -> None:
     assert "clearly" not in totals_view("en", "Set", ASKED, {"a/x": strong})
 
 
+def test_topics_are_told_apart() -> None:
+    mixed = [
+        replace(one, topic="law" if number % 4 else "food") for number, one in enumerate(ASKED)
+    ]
+    drawn = totals_view("en", "Set", mixed, {"a/x": answered(*[1.0, 0.0, 0.0, 0.0] * 10)})
+    assert "food 10/10 · law 0/30" in drawn
+    assert "topics" not in totals_view("en", "Set", ASKED, {"a/x": answered(*[1.0] * 40)})
+
+
 def test_what_people_and_models_write_is_never_markup() -> None:
-    one = Asked(EVIL, EVIL, "yue", EVIL, EVIL, (EVIL,), EVIL)
-    answers = {"a/b": {EVIL: Answered(EVIL, 0.5, EVIL)}}
+    one = Choice(
+        id=EVIL, topic=EVIL, question=EVIL, options=(EVIL, f"{EVIL}!"), answer=0, reason=EVIL
+    )
+    answers = {"a/b": {EVIL: ItemResult(EVIL, 0.5, EVIL)}}
     drawn = questions_view("en", [one], answers, False) + totals_view("en", EVIL, [one], answers)
     assert "<img" not in drawn
     assert drawn.count("&lt;img") >= 7
+    pair = Pair(id="p", better=EVIL, worse=f"{EVIL}!")
+    assert "<img" not in questions_view("en", [pair], {"a/b": {}}, False)

@@ -13,12 +13,14 @@ import binascii
 import io
 import zipfile
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 from workbench.chat import png
 from workbench.chat.character import Character
 from workbench.chat.documents import (
+    FORMS,
     Document,
+    Form,
     Spec,
     converted,
     dump,
@@ -32,8 +34,7 @@ from workbench.chat.yaml_cards import read_yaml, write_yaml
 from workbench.errors import BrokenCard, CardTooLarge, NoCard, NotACard
 from workbench.events import readable
 
-Form = Literal["png-v2", "png-v3", "json-v2", "json-v3", "yaml"]
-FORMS: tuple[Form, ...] = get_args(Form)
+__all__ = ["FORMS", "Form", "extension", "natural_form", "read_card", "write_card"]
 LARGEST_FILE = 20_000_000
 LARGEST_CARD = 8_000_000
 """Bytes of the JSON in a card."""

@@ -2,8 +2,10 @@
 
     chat --model REF+ADAPTER [--model REF] --message TEXT [--character FILE|NAME]
     chat score ...                           did it stay in character?
+    chat characters | card | bring | forget  the cards
     chat standings                           who wins the blind votes
     chat votes OUT.jsonl                     the votes as preference pairs
+    chat characters | chat card ... | chat bring FILE | chat forget NAME --yes
     chat list | chat export CONVERSATION OUT --as html|markdown|jsonl
 
 Nothing here knows how the work is done.
@@ -18,6 +20,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.chat.character_commands import add_characters
 from workbench.chat.score_commands import add_score
 from workbench.console import answer, stoppable
 from workbench.models.device import PRECISIONS
@@ -53,6 +56,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     talk.set_defaults(run=say)
     actions = talk.add_subparsers(metavar="ACTION")
     add_score(actions, common)
+    add_characters(actions, common)
     actions.add_parser("standings", parents=[common], help="who wins the blind votes").set_defaults(
         run=show_standings
     )

@@ -136,12 +136,19 @@ class Conversation:
         kept = tuple(answer for answer in old.answers if answer.voice in keep)
         return self._with(old.said if said is None else said, old.parent, kept)
 
-    def answered(self, number: int, answers: Sequence[Answer]) -> Conversation:
-        """Answers come to a turn; one voice has one answer in it."""
+    def answered(
+        self, number: int, answers: Sequence[Answer], order: Sequence[str] = ()
+    ) -> Conversation:
+        """Answers come to a turn; one voice has one answer in it.
+
+        Args:
+            order: voices as they stand on the page; any others come after them.
+        """
         turn = self.turn(number)
-        new = {answer.voice: answer for answer in answers}
-        kept = [new.pop(answer.voice, answer) for answer in turn.answers]
-        changed = replace(turn, answers=(*kept, *new.values()))
+        places = {voice: at for at, voice in enumerate(order)}
+        both = {answer.voice: answer for answer in (*turn.answers, *answers)}
+        ordered = sorted(both.values(), key=lambda one: places.get(one.voice, len(places)))
+        changed = replace(turn, answers=tuple(ordered))
         return replace(self, turns={**self.turns, number: changed}, changed=_now())
 
     def back(self) -> Conversation:

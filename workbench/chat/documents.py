@@ -13,13 +13,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from workbench.chat.character import Character, Entry, Lorebook
 from workbench.errors import BrokenCard, NotACard
 
 Spec = Literal["v1", "v2", "v3"]
+Form = Literal["png-v2", "png-v3", "json-v2", "json-v3", "yaml"]
+"""The files a card goes out in."""
+FORMS: tuple[Form, ...] = get_args(Form)
 Document = dict[str, Any]
 DEEPEST = 100
 SPECS = {"v2": ("chara_card_v2", "2.0"), "v3": ("chara_card_v3", "3.0")}
@@ -280,6 +282,3 @@ def _too_deep(document: Any) -> bool:
         if not level:
             return False
     return True
-
-
-assert set(KEYS) | {"picture", "documents"} == {one.name for one in fields(Character)}

@@ -187,7 +187,9 @@ class _Line:
     stops: tuple[int, ...]
 
 
-def chat(request: ChatRequest, pool: ModelPool, stop: threading.Event) -> Iterator[Event]:
+def chat(
+    request: ChatRequest, pool: ModelPool, stop: threading.Event
+) -> Generator[Event, None, None]:
     """Bring what is needed into memory, then let every voice answer.
 
     A voice that cannot speak is a ``Failed`` of its own; the others go on. A closed

@@ -29,7 +29,8 @@ from workbench.chat.character import Character
 from workbench.chat.examples import dialogues
 from workbench.chat.frame import USER, opening
 from workbench.chat.messages import Message
-from workbench.chat.persona import Fact, Persona, heard, persona_of
+from workbench.chat.patterns import Clock
+from workbench.chat.persona import Fact, Persona, persona_of
 from workbench.language import Register, register
 
 RuleName = Literal["facts", "register", "voice", "role", "repetition", "length"]
@@ -39,6 +40,8 @@ LETTERS = re.compile(r"[\W_]+")
 GRAM = 4
 SHOWN_FROM = 0.5
 """An answer that repeats this much is shown as a reason."""
+FACT_SECONDS = 5.0
+"""For all the patterns of a persona on one conversation."""
 SLACK = 2.0
 """Half the shortest and twice the longest example are still like the examples."""
 
@@ -160,26 +163,27 @@ def _examples(character: Character, user: str) -> list[str]:
 
 def _facts(persona: Persona, answers: Sequence[_Exchange]) -> Rule:
     kept, evidence = 0, []
+    clock = Clock(FACT_SECONDS)
     for answer in answers:
         for fact in persona.facts:
-            if found := _judged(fact, answer):
+            if found := _judged(fact, answer, clock):
                 evidence.append(found)
                 kept += found.held
     share = kept / len(evidence) if evidence else None
     return Rule("facts", share, len(evidence), tuple(evidence))
 
 
-def _judged(fact: Fact, answer: _Exchange) -> Evidence | None:
+def _judged(fact: Fact, answer: _Exchange, clock: Clock) -> Evidence | None:
     """Kept, contradicted, or asked for and not told; None if the fact did not come up."""
     said = sentences(answer.text)
     for sentence in said:
         # A question asserts nothing.
-        if not sentence.endswith(("?", "？")) and heard(fact.broken, sentence):
+        if not sentence.endswith(("?", "？")) and clock.any(fact.broken, sentence):
             return Evidence(answer.number, sentence, False, fact.says)
-    if not answer.asked or not heard(fact.ask, answer.asked):
+    if not answer.asked or not clock.any(fact.ask, answer.asked):
         return None
     for sentence in said:
-        if heard(fact.kept, sentence):
+        if clock.any(fact.kept, sentence):
             return Evidence(answer.number, sentence, True, fact.says)
     return Evidence(answer.number, _first(answer.text), False, fact.says)
 

@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import regex
-
 from workbench.chat.character import Entry, Lorebook, Where
+from workbench.chat.patterns import Clock
 
 SCAN_DEPTH = 4
 TOKEN_BUDGET = 512
@@ -22,8 +21,8 @@ MOST_ROUNDS = 3
 """How often what fired is searched again."""
 LONGEST_SCAN = 20_000
 """Characters, from the end."""
-REGEX_SECONDS = 0.05
-REGEX_SECONDS_IN_ALL = 0.5
+REGEX_SECONDS = 0.5
+"""For the regular expressions of a book together."""
 WRAPPED = re.compile(r"/(.+)/([a-z]*)", re.DOTALL)
 DECORATOR = re.compile(r"^@@+[^\n]*\n?", re.MULTILINE)
 
@@ -63,7 +62,7 @@ def fire(
     """
     depth = SCAN_DEPTH if book.scan_depth is None else book.scan_depth
     recent = "\n".join(said[-depth:])[-LONGEST_SCAN:] if depth > 0 else ""
-    clock = _Clock()
+    clock = Clock(REGEX_SECONDS)
     found: dict[int, Fired] = {}
     searched = recent
     for _ in range(MOST_ROUNDS if book.recursive else 1):
@@ -100,7 +99,7 @@ def _hit(
     text: str,
     count: Callable[[str], int],
     put: Callable[[str], str],
-    clock: _Clock,
+    clock: Clock,
 ) -> Fired | None:
     if not entry.enabled:
         return None
@@ -117,7 +116,7 @@ def _hit(
 
 
 def _first(
-    keys: Sequence[str], entry: Entry, text: str, put: Callable[[str], str], clock: _Clock
+    keys: Sequence[str], entry: Entry, text: str, put: Callable[[str], str], clock: Clock
 ) -> str:
     for key in keys:
         if key.strip() and _found(put(key.strip()), entry, text, clock):
@@ -125,39 +124,28 @@ def _first(
     return ""
 
 
-def _found(key: str, entry: Entry, text: str, clock: _Clock) -> bool:
-    pattern, flags = key, 0 if entry.case_sensitive else regex.IGNORECASE
+def _found(key: str, entry: Entry, text: str, clock: Clock) -> bool:
     if wrapped := WRAPPED.fullmatch(key):
-        pattern = wrapped[1]
-        flags = regex.IGNORECASE if "i" in wrapped[2] else 0
-    elif not entry.use_regex:
-        return _stands(key, text, entry.case_sensitive)
-    return clock.search(pattern, flags, text)
+        return clock.search(wrapped[1], text, case_sensitive="i" not in wrapped[2])
+    if entry.use_regex:
+        return clock.search(key, text, entry.case_sensitive)
+    return _stands(key, text, entry.case_sensitive)
 
 
 def _stands(key: str, text: str, case_sensitive: bool) -> bool:
     """A plain key: a part of the text, and a whole word where it begins or ends in Latin."""
-    left = r"(?<![A-Za-z0-9_])" if re.match(r"[A-Za-z0-9_]", key) else ""
-    right = r"(?![A-Za-z0-9_])" if re.search(r"[A-Za-z0-9_]$", key) else ""
-    flags = re.NOFLAG if case_sensitive else re.IGNORECASE
-    return re.search(left + re.escape(key) + right, text, flags) is not None
+    if not case_sensitive:
+        key, text = key.lower(), text.lower()
+    at = text.find(key)
+    while at >= 0:
+        end = at + len(key)
+        left = _latin(key[0]) and at > 0 and _latin(text[at - 1])
+        right = _latin(key[-1]) and end < len(text) and _latin(text[end])
+        if not left and not right:
+            return True
+        at = text.find(key, at + 1)
+    return False
 
 
-class _Clock:
-    """Time for the regular expressions of one search; a stranger's may run for ever."""
-
-    def __init__(self) -> None:
-        self._left = REGEX_SECONDS_IN_ALL
-
-    def search(self, pattern: str, flags: int, text: str) -> bool:
-        """False for a broken expression, and for one that takes too long."""
-        if self._left <= 0:
-            return False
-        limit = min(REGEX_SECONDS, self._left)
-        try:
-            return regex.compile(pattern, flags).search(text, timeout=limit) is not None
-        except TimeoutError:
-            self._left -= limit
-        except (regex.error, RecursionError, OverflowError, MemoryError):
-            pass
-        return False
+def _latin(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter == "_")

@@ -7,19 +7,15 @@ words that nobody thought of is not seen. This module does not know conversation
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import regex
 
 from workbench.chat.character import Character
 
 MOST_FACTS = 60
 MOST_PATTERNS = 40
 LONGEST_PATTERN = 500
-SECONDS = 0.05
-"""For one pattern on one text; cards come from strangers."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +52,6 @@ def persona_of(character: Character) -> Persona:
     listed = facts if isinstance(facts, list | tuple) else ()
     found = [_fact(one) for one in listed if isinstance(one, Mapping)]
     return Persona(tuple(found[:MOST_FACTS]), held.get("may_say_ai") is True)
-
-
-def heard(patterns: Sequence[str], text: str) -> bool:
-    """True if one of the patterns is found; a broken or endless one finds nothing."""
-    return any(_found(pattern, text) for pattern in patterns)
-
-
-def _found(pattern: str, text: str) -> bool:
-    try:
-        return regex.search(pattern, text, regex.IGNORECASE, timeout=SECONDS) is not None
-    except (TimeoutError, regex.error, RecursionError, OverflowError):
-        return False
 
 
 def _fact(raw: Mapping[str, Any]) -> Fact:

@@ -18,7 +18,7 @@ from workbench.chat.png import SIGNATURE
 from workbench.errors import BrokenCard, CardTooLarge
 from workbench.events import readable
 
-MOST_PIXELS = 40_000_000
+MOST_PIXELS = 20_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 LARGEST = 10_000_000
 """Bytes of a picture that somebody gives to a character."""

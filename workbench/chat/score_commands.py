@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.console import answer, stoppable
-from workbench.errors import NoModel, NoScript
+from workbench.errors import NoModel, NoScript, NotATalk, WorkbenchError
 from workbench.settings import Settings
 from workbench.workspace import Workspace
 
@@ -47,7 +47,7 @@ def score(options: argparse.Namespace, settings: Settings) -> int:
 
     workspace = Workspace(settings.workspace)
     if options.conversation is not None:
-        raw = _bytes(options.conversation)
+        raw = _bytes(options.conversation, NotATalk)
         talks, told = read_talks(raw, options.conversation.name)
         character = known_character(options.character or told, workspace)
         found, script = judged(character, talks), ""
@@ -121,14 +121,14 @@ def _script(name: str) -> Script:
     path = Path(name)
     if not name or not path.is_file():
         raise NoScript(name=name or "–", reason=f"there are {', '.join(shipped)}, or a YAML file")
-    return read_script(_bytes(path), path.name)
+    return read_script(_bytes(path, NoScript), path.name)
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, missing: type[WorkbenchError]) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NoScript(name=path.name, reason="it cannot be opened") from error
+        raise missing(name=path.name, reason="it cannot be opened") from error
 
 
 def _lines(found: tuple[Judged, ...]) -> list[str]:

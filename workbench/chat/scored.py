@@ -20,7 +20,7 @@ from workbench.chat.in_character import Score, score
 from workbench.chat.messages import ROLES, Message
 from workbench.chat.scripts import Said, Script, Speak, Talk, follow
 from workbench.chat.shipped import ORDER, shipped
-from workbench.errors import NoScript, NoSuchCharacter, Stopped, WorkbenchError
+from workbench.errors import NoSuchCharacter, NotATalk, Stopped, WorkbenchError
 from workbench.events import Failed, Progress
 from workbench.models.pool import ModelPool
 from workbench.models.sampling import PRESETS, SamplingOptions
@@ -123,10 +123,10 @@ def read_talks(raw: bytes, name: str) -> tuple[dict[str, Talk], str]:
         The conversation of each voice (or row), and the name of the character, if it is told.
 
     Raises:
-        NoScript: there is none in it.
+        NotATalk: there is none in it.
     """
     if len(raw) > LARGEST:
-        raise NoScript(name=name, reason="it is too large")
+        raise NotATalk(name=name, reason="it is too large")
     try:
         text = raw.decode("utf-8-sig")
         rows = _documents(text)
@@ -140,9 +140,9 @@ def read_talks(raw: bytes, name: str) -> tuple[dict[str, Talk], str]:
     except WorkbenchError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NoScript(name=name, reason="it holds no conversation that is known here") from error
+        raise NotATalk(name=name, reason="it holds no conversation that is known here") from error
     if not talks:
-        raise NoScript(name=name, reason="it is empty")
+        raise NotATalk(name=name, reason="it is empty")
     return talks, str(rows[0].get("character") or "")
 
 

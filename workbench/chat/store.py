@@ -82,10 +82,9 @@ def save(character: Character, workspace: Workspace, name: str = "", replace: bo
     Raises:
         CharacterExists, InvalidName.
     """
-    taken = {path.stem.lower() for path in _files(workspace)}
     if not name:
-        name = _free(character.name, taken)
-    elif check_name(name).lower() in taken and not replace:
+        name = free_name(character.name, workspace)
+    elif check_name(name).lower() in _taken(workspace) and not replace:
         raise CharacterExists(name=name)
     name = check_name(name)
     form = natural_form(character)
@@ -130,6 +129,16 @@ def file_name(text: str) -> str:
         return "character"
 
 
+def free_name(text: str, workspace: Workspace) -> str:
+    """A text as a name that no card has yet."""
+    taken, start, at = _taken(workspace), file_name(text), 1
+    name = start
+    while name.lower() in taken:
+        at += 1
+        name = f"{start}-{at}"
+    return name
+
+
 def _files(workspace: Workspace) -> list[Path]:
     if not workspace.characters.is_dir():
         return []
@@ -149,9 +158,5 @@ def _find(name: str, workspace: Workspace) -> Path:
     raise NoSuchCharacter(name=plain)
 
 
-def _free(text: str, taken: set[str]) -> str:
-    name, at = file_name(text), 1
-    while name.lower() in taken:
-        at += 1
-        name = f"{file_name(text)}-{at}"
-    return name
+def _taken(workspace: Workspace) -> set[str]:
+    return {path.stem.lower() for path in _files(workspace)}

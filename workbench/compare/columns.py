@@ -14,6 +14,7 @@ from typing import Literal
 from workbench.compare.continuation import Written
 from workbench.compare.paired import paired, share
 from workbench.compare.perplexity import PerplexityResult
+from workbench.compare.probes.results import ProbeResult
 from workbench.compare.tokenizers import Cut
 from workbench.intervals import Difference, difference
 from workbench.language import Register
@@ -41,17 +42,6 @@ with. counted: exact, no interval needed. once: one measurement. empty: nothing 
 
 
 @dataclass(frozen=True)
-class Answered:
-    """One probe item under one model."""
-
-    item: str
-    score: float
-    """1 right, 0 wrong; between them the share of several tries that were right."""
-    said: str
-    """What the model chose or wrote."""
-
-
-@dataclass(frozen=True)
 class Measures:
     """Everything known of one model; what is missing was not measured."""
 
@@ -60,8 +50,8 @@ class Measures:
     fingerprint: str = ""
     fluency: PerplexityResult | None = None
     writing: tuple[Written, ...] = ()
-    answers: dict[str, tuple[Answered, ...]] = field(default_factory=dict)
-    """By probe set."""
+    probes: dict[str, ProbeResult] = field(default_factory=dict)
+    """By the name of the set."""
     cut: Cut | None = None
     memory_bytes: int | None = None
     """Weights, cache and workspace for 1,024 tokens, as estimated from the configuration."""
@@ -174,7 +164,8 @@ def _scores(name: ColumnName, one: Measures, asked: Register) -> dict[str, float
             f"{written.place.prompt}.{written.place.sample}": float(written.register == asked)
             for written in one.writing
         }
-    return {answer.item: answer.score for answer in one.answers.get(SETS[name], ())}
+    found = one.probes.get(SETS[name])
+    return {answer.item: answer.score for answer in found.items} if found else {}
 
 
 def _gap(name: ColumnName, one: Measures, other: Measures, asked: Register) -> Difference | None:

@@ -3,6 +3,7 @@
     perplexity --model REF [--model REF] --text FILE
     generate --model REF --prompt TEXT
     tokens --model REF [--model REF] --text TEXT
+    probe --model REF [--model REF] --set NAME|FILE [--limit N] [--skip-bad]
     scorecard --model REF [--model REF] [--text FILE] [--out FILE.html] [--json]
 
 Nothing here knows how the work is done.
@@ -35,6 +36,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     _add_perplexity(verbs, common)
     _add_generate(verbs, common)
     _add_tokens(verbs, common)
+    _add_probe(verbs, common)
     _add_scorecard(verbs, common)
 
 
@@ -73,6 +75,17 @@ def _add_tokens(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--model", action="append", required=True, metavar="REF")
     verb.add_argument("--text", required=True)
     verb.set_defaults(run=cut_text)
+
+
+def _add_probe(verbs: Any, common: argparse.ArgumentParser) -> None:
+    verb = verbs.add_parser("probe", parents=[common], help="put sets of questions to models")
+    _model_options(verb)
+    verb.add_argument("--set", action="append", required=True, metavar="NAME|FILE", dest="sets")
+    verb.add_argument("--limit", type=int, metavar="N", help="the first N questions of each set")
+    verb.add_argument("--tries", type=int, default=4, help="of a short question (default: 4)")
+    verb.add_argument("--no-writing", action="store_true", help="choices by likelihood only")
+    verb.add_argument("--skip-bad", action="store_true", help="leave rows out that are no use")
+    verb.set_defaults(run=ask_models)
 
 
 def _add_scorecard(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -182,6 +195,50 @@ def cut_text(options: argparse.Namespace, settings: Settings) -> int:
     lines = [f"{one.model}: {'|'.join(piece.text for piece in one.pieces)}" for one in found]
     document = {"text": options.text, "models": [one.figures() for one in found]}
     answer(options, {**document, **failures(failed)}, lines)
+    return max((event.error.exit_code for event in failed), default=0)
+
+
+def ask_models(options: argparse.Namespace, settings: Settings) -> int:
+    from workbench.compare.history import History
+    from workbench.compare.probes.ask import ProbeRequest, probe
+    from workbench.compare.probes.reading import open_probe
+    from workbench.compare.probes.results import Probed
+    from workbench.errors import OutOfRange
+    from workbench.models.pool import ModelPool
+
+    if options.limit is not None and options.limit < 1:
+        raise OutOfRange(field="limit", value=options.limit, low=1, high=10_000)
+    whole = [open_probe(one, settings.max_text_bytes, options.skip_bad) for one in options.sets]
+    sets = tuple(one.first(options.limit) for one in whole)
+    for one in sets:
+        for row in (*one.bad, *one.warnings):
+            print(f"{one.name}, row {row.row}: {row.reason}", file=sys.stderr)
+    request = ProbeRequest(
+        models=references(options, settings),
+        probes=sets,
+        precision=options.precision,
+        tries=options.tries,
+        writes=not options.no_writing,
+        again=options.again,
+    )
+    stop = threading.Event()
+    history = History(Workspace(settings.workspace).results)
+    done: list[Probed] = []
+    failed: list[Failed] = []
+    for event in stoppable(probe(request, ModelPool(settings), history, stop), stop):
+        if isinstance(event, Probed):
+            done.append(event)
+        elif isinstance(event, Failed):
+            failed.append(event)
+    document = {
+        "sets": [
+            {"name": one.name, "kind": one.kind, "items": len(one.items), "left_out": len(one.bad)}
+            for one in sets
+        ],
+        "results": [event.result.figures() for event in done],
+        **failures(failed),
+    }
+    answer(options, document, [line for event in done for line in event.result.lines(event.probe)])
     return max((event.error.exit_code for event in failed), default=0)
 
 

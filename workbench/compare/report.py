@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from workbench import __version__
-from workbench.compare.columns import SETS, SHARES, Cell, Column, ColumnName, Measures
+from workbench.compare.columns import SHARES, Cell, Column, ColumnName, Measures
 from workbench.compare.continuation import Written
 from workbench.compare.history import versions
 from workbench.compare.picture import Dot, dots
@@ -108,9 +108,7 @@ def _figures(one: Measures) -> dict[str, Any]:
         "precision": one.precision,
         "fingerprint": one.fingerprint,
         "fluency": one.fluency.figures() if one.fluency else None,
-        "answers": {
-            name: [asdict(answer) for answer in found] for name, found in one.answers.items()
-        },
+        "probes": [found.figures() for found in one.probes.values()],
         "writing": [
             {
                 "prompt": written.place.prompt,
@@ -246,11 +244,8 @@ def settings(card: Scorecard, say: Say) -> list[tuple[str, str]]:
         )
         for one in card.measured
     ]
-    sets = ", ".join(
-        f"{name} ({max(len(one.answers.get(name, ())) for one in card.measured)})"
-        for name in SETS.values()
-        if any(one.answers.get(name) for one in card.measured)
-    )
+    asked = {name: len(found.items) for one in card.measured for name, found in one.probes.items()}
+    sets = ", ".join(f"{name} ({count})" for name, count in asked.items())
     text = request.text
     return [
         *models,

@@ -7,14 +7,19 @@ cell and a sentence; it does not stop the next. This module does not know how a 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 
-from workbench.compare.columns import Column, Measures, columns
+from workbench.compare.columns import SETS, Column, Measures, columns
 from workbench.compare.continuation import ContinuationRequest, Token, Written, continuations
 from workbench.compare.history import History
 from workbench.compare.perplexity import PerplexityRequest, Scored, perplexities
+from workbench.compare.probes.ask import ProbeRequest, probe
+from workbench.compare.probes.items import ProbeSet
+from workbench.compare.probes.reading import SHIPPED, read_probe
+from workbench.compare.probes.results import Asked, Probed
 from workbench.compare.tokenizers import cut_by
 from workbench.errors import NoModel, OutOfRange, Stopped, WorkbenchError
 from workbench.events import Failed, Progress
@@ -46,6 +51,15 @@ MOST_ITEMS = 10_000
 CUT_TEXT = "佢哋琴日喺旺角食咗啲嘢，唔知幾好味，聽日仲要再嚟。"
 
 
+TRIES = 2
+
+
+@functools.cache
+def shipped_sets() -> tuple[ProbeSet, ...]:
+    """The four sets that come with the workbench."""
+    return tuple(read_probe(SHIPPED / f"{name}.yaml", 1 << 20) for name in SETS.values())
+
+
 @dataclass(frozen=True)
 class ScorecardRequest:
     """Which models, and what they are asked."""
@@ -57,6 +71,10 @@ class ScorecardRequest:
     """The register their writing should have."""
     prompts: tuple[str, ...] = PROMPTS
     writing: SamplingOptions = WRITING
+    probes: tuple[ProbeSet, ...] = field(default_factory=shipped_sets)
+    """Sets of questions; a column of the card is filled by the shipped set of its name."""
+    tries: int = TRIES
+    """How often a short question is answered."""
     limit: int | None = None
     """Ask only the first so many questions of each set, and let it go on with so many prompts."""
     precision: Precision | None = None
@@ -69,6 +87,8 @@ class ScorecardRequest:
         if self.limit is not None and not 1 <= self.limit <= MOST_ITEMS:
             raise OutOfRange(field="limit", value=self.limit, low=1, high=MOST_ITEMS)
         object.__setattr__(self, "prompts", self.prompts[: self.limit])
+        first = tuple(probe.first(self.limit) for probe in self.probes)
+        object.__setattr__(self, "probes", first)
         object.__setattr__(self, "models", tuple(dict.fromkeys(self.models)))
 
 
@@ -176,7 +196,21 @@ def _parts(
                 yield from _passed(event)
         return known
 
-    return [costs, fluency, writing]
+    def probing(asked: ProbeSet) -> Measure:
+        def probed(known: Measures) -> Generator[Progress, None, Measures]:
+            question = ProbeRequest(
+                (reference,), (asked,), request.precision, request.tries, False, request.again
+            )
+            for event in probe(question, pool, history, stop):
+                if isinstance(event, Probed):
+                    known = replace(known, probes={**known.probes, asked.name: event.result})
+                elif not isinstance(event, Asked):
+                    yield from _passed(event)
+            return known
+
+        return probed
+
+    return [costs, fluency, writing, *map(probing, request.probes)]
 
 
 def _passed(event: Progress | Failed) -> Iterator[Progress]:

@@ -60,15 +60,25 @@ class Scorer:
         with torch.inference_mode():
             if self.split:
                 hidden = self._body(ids.to(self._device), use_cache=False).last_hidden_state
-                hidden = hidden[positions[0], positions[1]]
-                parts = [
-                    self._blockwise(hidden[row : row + self._rows], at, top)
-                    for row, at in _chunks(targets.to(self._device), self._rows)
-                ]
-            else:
-                logits = self._model(ids.to(self._device), use_cache=False).logits
-                chosen = logits[positions[0], positions[1]]
-                parts = [_whole(chosen, targets.to(self._device), top)]
+                return self.apply_head(hidden[positions[0], positions[1]], targets, top)
+            logits = self._model(ids.to(self._device), use_cache=False).logits
+            chosen = logits[positions[0], positions[1]]
+            parts = [_whole(chosen, targets.to(self._device), top)]
+            return Scores(*(_joined(part) for part in zip(*parts, strict=True)))
+
+    def read(self, ids: Any, **options: Any) -> Any:
+        """The body's output for ids [B, L], its cache with it; only of a model that is split."""
+        return self._body(ids, use_cache=True, **options)
+
+    def apply_head(self, hidden: Any, targets: Any, top: int = 0) -> Scores:
+        """Score ``targets`` [N] from the hidden states [N, H] that come just before them."""
+        import torch
+
+        with torch.inference_mode():
+            parts = [
+                self._blockwise(hidden[row : row + self._rows], at, top)
+                for row, at in _chunks(targets.to(self._device), self._rows)
+            ]
             return Scores(*(_joined(part) for part in zip(*parts, strict=True)))
 
     def _blockwise(self, hidden: Any, targets: Any, top: int) -> tuple[Any, Any, Any]:

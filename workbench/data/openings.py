@@ -14,9 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from workbench.data.checks.findings import word_list
 from workbench.errors import OutOfRange
 from workbench.language import HAN
+from workbench.signs import word_list
 
 OBJECT = 4
 """Han characters of an object at the most."""

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.checks.answers import JUDGED
 from workbench.data.checks.findings import ANSWERING
 from workbench.data.rows import characters, turn_texts
 from workbench.errors import OutOfRange, Stopped
 from workbench.events import Progress
 from workbench.language import REGISTERS, register
+from workbench.signs import JUDGED
 
 Tokens = Callable[[list[str]], list[int]]
 """Texts to their lengths in tokens, one for each."""

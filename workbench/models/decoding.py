@@ -129,13 +129,16 @@ def plain_generation() -> dict[str, Any]:
     }
 
 
-def encode(loaded: LoadedModel, prompt: str, new_tokens: int) -> list[int]:
+def encode(loaded: LoadedModel, prompt: str, new_tokens: int, rendered: bool = False) -> list[int]:
     """The prompt as the tokenizer wants it.
+
+    Args:
+        rendered: by a chat template, which has written the special tokens itself.
 
     Raises:
         ContextTooLong: prompt and new tokens together are more than the model allows.
     """
-    ids: list[int] = loaded.tokenizer(prompt)["input_ids"]
+    ids: list[int] = loaded.tokenizer(prompt, add_special_tokens=not rendered)["input_ids"]
     if not ids and loaded.prefix_token is not None:
         ids = [loaded.prefix_token]
     limit = loaded.context_limit

@@ -43,7 +43,7 @@ class SamplingOptions:
             ("samples", self.samples, 1, 8),
         ]
         for field, value, low, high in rules:
-            if not low <= value <= high:
+            if not isinstance(value, int | float) or not low <= value <= high:
                 raise OutOfRange(field=field, value=value, low=low, high=high)
 
 

@@ -19,43 +19,13 @@ from workbench.data.checks.findings import (
     answers,
     excerpt,
     is_plain,
-    pattern,
 )
 from workbench.data.rows import Example
 from workbench.language import HAN, register
+from workbench.signs import FENCE, HEAD, JUDGED, TAIL, cut, judged, pattern
 
 Facts = dict[str, str | int | float]
 
-HEAD = 150
-"""Characters of an answer in which a refusal is looked for."""
-JUDGED = 400
-"""Characters of an answer by which its register is judged."""
-LETTERS_OF_OTHER = 30
-LONG = 200
-LONG_LINE = 15
-
-# Ends with a letter, a comma or an opening bracket; or may hold code that is cut off.
-_SPACE = "[ \t\r\n\f\xa0　]*"
-_ENDLESS = re.compile(f"[A-Za-z0-9À-ɏ㐀-鿿、，,；;：:（(「『《【“]{_SPACE}$")
-TAIL = re.compile(f"{_ENDLESS.pattern}|```")
-_OPEN = re.compile(f"[、，,；：:（(「『《【“]{_SPACE}$")
-_JOINING = re.compile(
-    "(?:但係|而且|因為|因为|所以|以及|同埋|如果|不過|不过|但是|仲有|包括|例如|譬如|並且|并且|或者|還有|还有|或|並|并"
-    "|甚至|由於|由于|關於|关于|對於|对于|通過|通过|為咗|為了|为了|一個|一个|一啲|呢個|嗰個|這個|这个|某個)$"
-    r"|\b(?:and|or|but|because|the|of|with|a|an|which|that is)$"
-)
-_SIGN_OFF = re.compile(
-    "regards|sincerely|yours|truly|love|cheers|best|thanks|thank you"
-    "|敬上|此致|敬禮|敬礼|祝好|謹啟|順頌",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile("[。！？!?]|[a-z]\\. ")
-_NOT_PROSE = re.compile(
-    r"^\s*(?:[-*•#>|+\d(（①-⑳—]|[A-Za-z]\.|第.{1,4}[章節步天日行])"
-    r"|[#|=<>{}\\]|https?:| [-—–] ?[A-Z]"
-)
-_PAIRS = (("（", "）"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("“", "”"))
-_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _CODE_LINE = re.compile(r"[{}=<>\\`|\[\]]|[\w.]\(|^[#/@]|^[\"']")
 _LINE = re.compile(f"[^{ENDS}]+")
 _SAID = re.compile(r"\w")
@@ -67,52 +37,11 @@ def truncated(example: Example, _: CheckOptions) -> Iterator[Finding]:
     if is_plain(example):
         return
     for number, turn in answers(example):
-        found = _cut(turn.content) if TAIL.search(turn.content) else None
+        found = cut(turn.content) if TAIL.search(turn.content) else None
         if found:
             kind, start, end = found
             facts: Facts = {"text": excerpt(turn.content[start:end][-20:])}
             yield Finding("truncated", kind, number, start, end, facts)
-
-
-def _cut(text: str) -> tuple[str, int, int] | None:
-    """How and where a text is cut off, if it is."""
-    body = text.rstrip(" \t\r\n\f\xa0　")
-    size = len(body)
-    if text.count("```") % 2:
-        at = text.rindex("```")
-        return "open_fence", at, at + 3
-    if not _ENDLESS.search(body):
-        return None
-    line = body[body.rfind("\n") + 1 :]
-    if _OPEN.search(body):
-        signed = len(line) <= 25 and _SIGN_OFF.search(line)
-        return None if signed or size < 8 else ("ends_with_comma", size - 1, size)
-    joined = _JOINING.search(body) if size >= 2 * LONG_LINE else None
-    if joined:
-        return "ends_with_conjunction", *joined.span()
-    return _open_bracket(body) or _unended(body, line)
-
-
-def _open_bracket(body: str) -> tuple[str, int, int] | None:
-    """The last opening bracket, if nothing closes it and the text ends on a letter."""
-    for left, right in _PAIRS:
-        at = body.rfind(left)
-        if at > body.rfind(right) and body.count(left) > body.count(right):
-            return "open_bracket", at, at + 1
-    return None
-
-
-def _unended(body: str, line: str) -> tuple[str, int, int] | None:
-    """Prose that ended its sentences so far, and not the last one. Lists and code may do so."""
-    if len(body) < LONG or len(line) < LONG_LINE or _NOT_PROSE.search(line):
-        return None
-    ended = _SENTENCE_END.findall(body)
-    inside = list(re.finditer("[。！？!?，,]", line))
-    lines = [one.rstrip() for one in body[: -len(line)].split("\n") if len(one) >= LONG_LINE]
-    habit = all(one[-1] in "。！？!?：:.”」）)" for one in lines)
-    if len(ended) < 4 or not inside or not habit:
-        return None
-    return "no_end", len(body) - len(line) + inside[-1].end(), len(body)
 
 
 def refusal(example: Example, _: CheckOptions) -> Iterator[Finding]:
@@ -155,16 +84,6 @@ def wrong_register(example: Example, options: CheckOptions) -> Iterator[Finding]
         yield Finding("register", "wrong_register", number, facts={"register": found})
 
 
-def judged(text: str) -> str:
-    """The register by the first 400 characters outside code; too little of another language
-    to tell counts as neutral."""
-    prose = _FENCE.sub(" ", text) if "```" in text else text
-    found = register(prose[:JUDGED])
-    if found == "other" and sum(map(str.isalpha, prose[:JUDGED])) < LETTERS_OF_OTHER:
-        return "neutral"
-    return found
-
-
 def may_wrong_register(columns: Columns, options: CheckOptions) -> Rows:
     """Exactly the rows with an answer of another register."""
     found = np.zeros(columns.size, bool)
@@ -195,7 +114,7 @@ def repetition(example: Example, options: CheckOptions) -> Iterator[Finding]:
 
 def _repeated_sentence(text: str, repeats: int) -> tuple[int, int, int] | None:
     """Where a sentence comes back for the first time, and how often it is there."""
-    prose = _FENCE.sub(lambda code: "\n" * len(code.group()), text)
+    prose = FENCE.sub(lambda code: "\n" * len(code.group()), text)
     said = [found for found in _LINE.finditer(prose) if len(found.group().strip()) >= GRAM]
     counts = Counter(found.group().strip() for found in said)
     often = {one for one, count in counts.items() if count >= repeats and _wordy(one)}

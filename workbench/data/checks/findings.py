@@ -10,16 +10,14 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from workbench.data.rows import Example, Message
 from workbench.errors import BadSettings, OutOfRange
 from workbench.language import REGISTERS
+from workbench.signs import pattern
 
-ASSETS = Path(__file__).resolve().parents[3] / "assets" / "data"
 BLANKS = "[ \t\r\n\f\xa0　]*"
 # spelt out: RE2 and re disagree on what white space is
 BLANK = re.compile(f"^{BLANKS}$")
@@ -109,27 +107,6 @@ def excerpt(text: str, most: int = 40) -> str:
     """A few characters of a text, fit for a sentence."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else f"{flat[: most - 1]}…"
-
-
-@functools.cache
-def word_list(name: str) -> dict[str, Any]:
-    """One YAML file of ``assets/data``."""
-    import yaml
-
-    listed: dict[str, Any] = yaml.safe_load((ASSETS / f"{name}.yaml").read_text("utf-8"))
-    return listed
-
-
-@functools.cache
-def pattern(*names: str) -> re.Pattern[str]:
-    """Patterns of ``assets/data/checks.yaml`` as alternatives, regardless of case.
-
-    ``\\b`` and ``\\w`` are those of ASCII, as in RE2, which finds the candidate rows:
-    both engines must see the same matches.
-    """
-    lists = word_list("checks")
-    listed = [one for name in names for one in lists[name]]
-    return re.compile("|".join(f"(?:{one})" for one in listed), re.ASCII | re.IGNORECASE)
 
 
 @functools.cache

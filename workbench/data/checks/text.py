@@ -5,14 +5,14 @@ They look at prompts and answers alike. This module does not know what a row is 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator
 
 from workbench.data.checks.columns import Columns, Rows
-from workbench.data.checks.findings import CheckOptions, Finding, pattern, turns, word_list
+from workbench.data.checks.findings import CheckOptions, Finding, turns
 from workbench.data.rows import Example
 from workbench.language import HAN
+from workbench.signs import pattern, script
 
 Facts = dict[str, str | int | float]
 
@@ -136,12 +136,6 @@ def _two_scripts(text: str, number: int) -> Iterator[Finding]:
     shown = "".join(dict.fromkeys(one.group() for one in fewer))[:12]
     facts: Facts = {"text": shown, "count": len(fewer)}
     yield Finding("scripts", kind, number, *fewer[0].span(), facts)
-
-
-@functools.cache
-def script(name: str) -> re.Pattern[str]:
-    """The characters that only one script writes."""
-    return re.compile(f"[{''.join(word_list('scripts')[name].split())}]")
 
 
 def _disguised(text: str) -> Iterator[re.Match[str]]:
