@@ -133,10 +133,18 @@ def test_a_run_survives_the_page_and_is_stopped_resumed_and_used(
     page.click("#tune-take")
     expect(page.locator("#tune-file")).to_contain_text("my-first")
 
-    page.locator(".tri-tabs > .tab-wrapper button[role=tab]:visible").nth(0).click()
-    page.locator("#compare-models input").click()
-    tuned = page.get_by_role("option", name="bundled:gemma-3-270m+my-first", exact=True)
-    expect(tuned).to_be_visible()
+    page.locator("#outcome-limit input").fill("1")
+    page.locator("#outcome-limit input").press("Tab")
+    page.click("#outcome-make")
+    expect(page.locator("#outcome-file")).to_contain_text("my-first-outcome", timeout=6 * MINUTES)
+    expect(page.locator("#outcome-card")).to_contain_text("my-first")
+
+    for tab, chooser in ((0, "#compare-models"), (4, "#chat-voices")):
+        page.locator(".tri-tabs > .tab-wrapper button[role=tab]:visible").nth(tab).click()
+        page.locator(f"{chooser} input").click()
+        tuned = page.get_by_role("option", name="bundled:gemma-3-270m+my-first", exact=True)
+        expect(tuned).to_be_visible()
+        page.keyboard.press("Escape")
 
 
 @pytest.mark.parametrize(("locale", "word"), [("zh-HK", "開始"), ("zh-CN", "开始")])
