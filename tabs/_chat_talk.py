@@ -259,9 +259,10 @@ def _keep(
 def _finished(
     names: list[str], growing: dict[int, Asked | Token], done: dict[int, Answer]
 ) -> list[Answer]:
-    """Every answer with words in it, one that was left in the middle too."""
-    found = {**{number: _left(names[number], event) for number, event in growing.items()}, **done}
-    return [found[number] for number in sorted(found) if found[number].text]
+    """Every answer that came to its end, if only to silence, and what was left in the middle."""
+    left = {number: _left(names[number], event) for number, event in growing.items()}
+    found = {**{number: one for number, one in left.items() if one.text}, **done}
+    return [found[number] for number in sorted(found)]
 
 
 def _left(voice: str, event: Asked | Token) -> Answer:

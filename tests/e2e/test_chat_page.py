@@ -66,7 +66,7 @@ def briefly(page: Page) -> None:
 
 def duel(page: Page) -> None:
     """Two answers to vote on; a tiny model may say nothing at all, then it is asked again."""
-    for _ in range(3):
+    for _ in range(8):
         page.click("#vote-ask")
         page.wait_for_function(
             "!document.querySelector('#vote-first').disabled"
