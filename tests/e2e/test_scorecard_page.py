@@ -47,7 +47,7 @@ def test_a_scorecard_is_made_and_the_report_opens_without_the_page(
     expect(page.locator("#card-progress [role=status]")).to_have_count(0, timeout=WORK_MS)
     page.click("#card-take")
     with page.expect_download() as download:
-        page.locator("#card-file a").first.click()
+        page.locator("#card-file a[download]").first.click()
     saved = tmp_path / "card.html"
     download.value.save_as(saved)
     page.context.set_offline(True)
