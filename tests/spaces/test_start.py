@@ -111,7 +111,7 @@ def test_the_page_is_served_with_signing_in(
         assert httpx.get(f"{running.url}/owner").status_code == 404
         number = next(
             n for n, event in running.page.fns.items()
-            if event.fn is not None and event.fn.__qualname__.endswith(".begin")
+            if event.fn is not None and rule_of(event.fn) == "train"
         )  # fmt: skip
         event = running.page.fns[number]
         heard = running.guest().call(number, ["en", *[None] * (len(event.inputs) - 1)])
