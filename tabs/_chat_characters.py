@@ -14,6 +14,7 @@ import gradio as gr
 
 from tabs._chat_character_form import build_fields, character_of, values_of
 from tabs._chat_character_views import character_view
+from tabs._links import wish_of
 from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice
 from tabs._words import label, say
@@ -54,15 +55,19 @@ def find(house: House, request: gr.Request, key: str | None) -> Character | None
     if key.startswith(OWN):
         return store.load(key.removeprefix(OWN), house.workspace(request))
     for one in shipped():
-        if key == f"{SHIPPED}{one.name}":
+        if key == shipped_key(one):
             return one
     raise NoSuchCharacter(name=key.partition(":")[2][:80])
+
+
+def shipped_key(character: Character) -> str:
+    return f"{SHIPPED}{character.name}"
 
 
 def build_characters(house: House, language: gr.Textbox, tab: gr.Tab) -> Characters:
     """Draw the part and wire it."""
     chosen = gr.Radio(
-        _choices([]), value=f"{SHIPPED}{shipped()[0].name}", label=label("character.choose"),
+        _choices([]), value=NOBODY, label=label("character.choose"),
         elem_id="character-choose", elem_classes="tri-people",
     )  # fmt: skip
     card = gr.HTML(elem_id="character-view")
@@ -88,6 +93,9 @@ def build_characters(house: House, language: gr.Textbox, tab: gr.Tab) -> Charact
 
     @rule("look")
     def greet(request: gr.Request, language: str, key: str | None) -> tuple[Any, Any]:
+        """The character that the link names, if there is such a one."""
+        wished = f"{SHIPPED}{wish_of(request).character}"
+        key = wished if wished in (shipped_key(one) for one in shipped()) else key
         return refresh(request, key), look(request, language, key)
 
     return Characters(house, chosen, (greet, [language, chosen], [chosen, card]))
@@ -234,11 +242,11 @@ def _whose(language: str, character: Character | None, key: str) -> str:
 
 
 def _listing(house: House, request: gr.Request, key: str | None) -> Any:
-    """The choices as they are now; a key that is gone becomes the first shipped character."""
+    """The choices as they are now; a key that is gone becomes nobody."""
     saved = store.listed(house.workspace(request))
     choices = _choices(saved)
     keys = [one for _, one in choices]
-    value = key if key in keys else keys[1]
+    value = key if key in keys else NOBODY
     return gr.update(choices=choices, value=value)
 
 
@@ -249,5 +257,5 @@ def _choices(saved: list[store.Saved]) -> list[tuple[Any, str]]:
         (name if names.count(name) == 1 else f"{name} ({one.name})", f"{OWN}{one.name}")
         for name, one in zip(names, saved, strict=True)
     ]
-    ours = [(one.name, f"{SHIPPED}{one.name}") for one in shipped()]
+    ours = [(one.name, shipped_key(one)) for one in shipped()]
     return [(label("character.nobody"), NOBODY), *ours, *own]

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._chat_characters import Characters
+from tabs._chat_characters import Characters, shipped_key
 from tabs._chat_panel import Panel, chosen_of
 from tabs._rules import rule
 from tabs._shared import COMPUTE, FOLLOW, QUICK, House, failed, notice, progress
@@ -21,7 +21,8 @@ from workbench.chat.character import Character
 from workbench.chat.conversation import Conversation
 from workbench.chat.in_character import RULES, Evidence, Rule
 from workbench.chat.scored import Judged, ScoreRequest, judged, run, talks_of
-from workbench.chat.scripts import Said, shipped_scripts
+from workbench.chat.scripts import Said, Script, shipped_scripts
+from workbench.chat.shipped import shipped
 from workbench.errors import NoSuchCharacter
 from workbench.events import Progress
 from workbench.models.reference import ModelReference
@@ -53,11 +54,11 @@ def build_score(house: House, language: gr.Textbox, panel: Panel, characters: Ch
         request: gr.Request, language: str, key: str, name: str, *values: Any
     ) -> Iterator[tuple[Any, Any]]:
         try:
-            character = _somebody(characters.find(request, key))
+            character = characters.find(request, key or _written_for(scripts[name]))
             chosen = chosen_of(house, values)
             asked = ScoreRequest(
                 replace(scripts[name], user=chosen.user or scripts[name].user),
-                character, chosen.voices, chosen.options, chosen.system,
+                _somebody(character), chosen.voices, chosen.options, chosen.system,
             )  # fmt: skip
             stop = house.stops.start(request, WORK)
             work = run(asked, house.pool, stop)
@@ -105,6 +106,11 @@ def build_score(house: House, language: gr.Textbox, panel: Panel, characters: Ch
 def _title(name: str) -> str:
     script = shipped_scripts()[name]
     return f"{script.character} · {len(script.turns)}"
+
+
+def _written_for(script: Script) -> str:
+    """The key of the shipped character that a script was written for; empty if there is none."""
+    return next((shipped_key(one) for one in shipped() if one.name == script.character), "")
 
 
 def _somebody(character: Character | None) -> Character:

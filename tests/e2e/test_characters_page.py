@@ -21,6 +21,7 @@ def to_characters(page: Page) -> None:
     page.locator(".tri-tabs > .tab-wrapper button[role=tab]:visible").nth(4).click()
     inner = page.locator(".tri-inner:visible").last
     inner.locator("button[role=tab]:visible").nth(1).click()
+    page.locator("#character-choose label", has_text="Karen").click()
     expect(page.locator("#character-view .tri-character h3")).to_have_text("Karen")
 
 

@@ -22,24 +22,25 @@ STYLE = """\
 @media(prefers-color-scheme:dark){:root{--ink:#f3efe8;--paper:#151311;--card:#221f1c;--line:#4c463e;
 --soft:#aea393;--green:#4ba683;--mine:#154838}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.65 system-ui,-apple-system,
+body{margin:0;overflow-wrap:anywhere;background:var(--paper);color:var(--ink);
+font:16px/1.65 system-ui,-apple-system,
 "Noto Sans HK","PingFang HK","Microsoft JhengHei",sans-serif}
 main{max-width:880px;margin:0 auto;padding:20px 14px 40px}
-h1{font-size:1.3rem;line-height:1.3;margin:0 0 4px;overflow-wrap:anywhere}
-p{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}
+h1{font-size:1.3rem;line-height:1.3;margin:0 0 4px}
+p{margin:0;white-space:pre-wrap}
 small,footer,dl{color:var(--soft);font-size:.8rem}
-section{display:grid;gap:10px;margin:18px 0}
+section{display:grid;grid-template-columns:minmax(0,1fr);gap:10px;margin:18px 0}
 .said{justify-self:end;max-width:88%;background:var(--mine);border-radius:14px 14px 4px 14px;
 padding:9px 13px}
 .answers{display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(270px,100%),1fr))}
 article{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:10px 13px;
 min-width:0}
-article header{font-size:.8rem;color:var(--soft);margin-bottom:4px;overflow-wrap:anywhere}
+article header{font-size:.8rem;color:var(--soft);margin-bottom:4px}
 b{color:var(--ink)}
 .tuned{color:var(--green);font-weight:600}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 12px;margin:26px 0 0;
-border-top:1px solid var(--line);padding-top:12px}
-dd{margin:0;overflow-wrap:anywhere}
+dl{display:grid;grid-template-columns:minmax(0,max-content) minmax(0,1fr);gap:2px 12px;
+margin:26px 0 0;border-top:1px solid var(--line);padding-top:12px}
+dd{margin:0}
 """
 
 
