@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
+import gradio as gr
 import pytest
 from hypothesis import given, settings
 
@@ -114,7 +113,7 @@ def test_scores_are_drawn_with_their_sentences(language: str) -> None:
 
 def test_a_key_reaches_only_the_visitors_own_cards(settings: Settings) -> None:
     house = House.build(settings)
-    request: Any = SimpleNamespace(session_hash="a")
+    request = gr.Request(session_hash="a")
     workspace = house.workspace(request)
     name = store.save(Character(name="Fan"), workspace)
     assert find(house, request, NOBODY) is None
@@ -133,8 +132,8 @@ def test_on_a_space_visitors_do_not_see_one_another(
 ) -> None:
     monkeypatch.setenv("SYSTEM", "spaces")
     house = House.build(settings)
-    one: Any = SimpleNamespace(session_hash="one")
-    two: Any = SimpleNamespace(session_hash="two")
+    one = gr.Request(session_hash="one")
+    two = gr.Request(session_hash="two")
     store.save(Character(name="Fan"), house.workspace(one))
     assert find(house, one, "own:Fan")
     with pytest.raises(WorkbenchError):
