@@ -71,7 +71,8 @@ def test_a_card_comes_in_is_changed_and_goes_out(visit: Visit, app: App, tmp_pat
     expect(page.locator("#character-said")).to_contain_text("剔咗個格先")
     page.locator("#character-sure input").check()
     page.locator("#character-delete").click()
-    expect(page.locator("#character-view h3")).to_have_text("Karen")
+    expect(page.locator("#character-view h3")).to_have_count(0)
+    expect(page.locator("#character-choose")).not_to_contain_text("阿芬")
 
 
 def test_a_conversation_that_was_not_held_has_no_score(visit: Visit) -> None:
