@@ -226,7 +226,10 @@ def test_thinking_safety_and_structure_are_asked_for(server: FakeGemini) -> None
     teacher(server).ask("講", options, schema, NEVER, lambda _text: None)
     body = server.bodies[-1]
     config = body["generationConfig"]
-    assert config["thinkingConfig"]["thinkingBudget"] == 0
+    thinking = config[
+        "thinkingConfig"
+    ]  # the protocol takes both spellings, and clients send either
+    assert thinking.get("thinkingBudget", thinking.get("thinking_budget")) == 0
     assert config["responseMimeType"] == "application/json"
     assert config["temperature"] == 0.3
     assert {one["threshold"] for one in body["safetySettings"]} == {"BLOCK_NONE"}

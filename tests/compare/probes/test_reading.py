@@ -1,4 +1,4 @@
-"""Files of questions: what can be asked, what is wrong with the rest, row by row; how answers are read."""
+"""Files of questions: what can be asked, what is wrong row by row, and how answers are read."""
 
 from __future__ import annotations
 
@@ -158,10 +158,7 @@ def test_numbers_are_read_as_people_write_them(text: str, number: float | None) 
 
 def test_an_answer_is_graded_by_its_stated_rule() -> None:
     exact = Short(id="a", question="？", answer="Victoria Peak", accept=("太平山",))
-    assert (
-        grade(exact, "答案：「太平山」。", False) == ("答案：「太平山」。"[3:], True)
-        or grade(exact, "答案：「太平山」。", False)[1]
-    )
+    assert grade(exact, "答案：「太平山」。", False)[1]
     assert grade(exact, "ｖｉｃｔｏｒｉａ ｐｅａｋ", False)[1]
     assert not grade(exact, "獅子山", False)[1]
     near = Short(id="b", question="？", answer="3.14", grade="numeric", tolerance=0.01)
