@@ -69,3 +69,17 @@ def test_alone_a_step_is_nothing_to_wait_for() -> None:
     with turns.joined():
         for _ in range(1000):
             turns.step()
+
+
+def test_nobody_begins_before_all_who_are_expected_have_come() -> None:
+    turns, begun = Turns(expected=2), threading.Event()
+
+    def work() -> None:
+        with turns.joined():
+            begun.set()
+
+    first, second = (threading.Thread(target=work, daemon=True) for _ in range(2))
+    first.start()
+    assert not begun.wait(0.3)
+    second.start()
+    assert begun.wait(5)

@@ -246,9 +246,9 @@ def _side_by_side(
 ) -> Iterator[Event]:
     """Every model in a thread of its own; the threads take turns."""
     said: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    turns, abandoned = Turns(), threading.Event()
-    either = Either(stop, abandoned)
     models = {id(loaded): loaded for loaded, _ in seats}
+    turns, abandoned = Turns(len(models)), threading.Event()
+    either = Either(stop, abandoned)
     threads = [
         threading.Thread(
             target=_speak,

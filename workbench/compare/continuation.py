@@ -149,7 +149,7 @@ def _side_by_side(
 ) -> Iterator[Event]:
     """One prompt under all models at once."""
     said: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    turns, abandoned = Turns(), threading.Event()
+    turns, abandoned = Turns(len(models)), threading.Event()
     either = Either(stop, abandoned)
     threads = [
         threading.Thread(

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 class Turns:
     """Only the thread at the head of the line works; ``step`` sends it to the back."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = 1) -> None:
+        """Nobody begins before so many threads have joined."""
         self._line: deque[int] = deque()
+        self._missing = expected
         self._changed = threading.Condition()
 
     @contextmanager
@@ -25,6 +27,8 @@ class Turns:
         me = threading.get_ident()
         with self._changed:
             self._line.append(me)
+            self._missing -= 1
+            self._changed.notify_all()
             self._wait(me)
         try:
             yield
@@ -43,4 +47,4 @@ class Turns:
             self._wait(me)
 
     def _wait(self, me: int) -> None:
-        self._changed.wait_for(lambda: self._line[0] == me)
+        self._changed.wait_for(lambda: self._missing <= 0 and self._line[0] == me)
