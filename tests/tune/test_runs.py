@@ -274,7 +274,7 @@ def test_the_token_is_not_on_the_command_line_of_a_run(
     tiny_model: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(workspace=workspace.root, hub_token="hf_secretsecret")
-    given = job._environment(settings, workspace, 5)
+    given = jobs._environment(settings, workspace, 5)
     assert given["TRILOGY_HUB_TOKEN"] == "hf_secretsecret"
     assert json.dumps(given).count("hf_secretsecret") == 1
 
