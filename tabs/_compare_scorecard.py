@@ -98,7 +98,7 @@ def _following(
             said = say(language, "card.part", done=event.done, total=event.total)
             parts = f'<p class="tri-quiet">{escape(said)}</p>'
             view = scorecard_view(language, event.card)
-            yield complaints + parts, view, *[gr.skip()] * 4
+            yield complaints + parts, view, *[gr.skip()] * 3, event.card
         elif isinstance(event, Made):
             view = scorecard_view(language, event.card)
             yield complaints, view, *in_memory(house, language), event.card
