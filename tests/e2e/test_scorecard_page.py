@@ -37,6 +37,8 @@ def test_a_scorecard_is_made_and_the_report_opens_without_the_page(
     expect(page.locator("#card-progress")).to_contain_text("Make the scorecard first")
     page.locator("#card-options button").first.click()
     page.locator("#card-limit input").fill("2")
+    page.locator("#card-limit input").press("Tab")
+    page.wait_for_timeout(500)  # the page tells its store a moment later
     page.click("#card-run")
     row = page.locator('#card-results tr[data-column="speed"] td b')
     expect(row.nth(1)).to_have_text(re.compile(r"\d"), timeout=WORK_MS)

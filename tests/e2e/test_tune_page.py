@@ -135,6 +135,7 @@ def test_a_run_survives_the_page_and_is_stopped_resumed_and_used(
 
     page.locator("#outcome-limit input").fill("1")
     page.locator("#outcome-limit input").press("Tab")
+    page.wait_for_timeout(500)
     page.click("#outcome-make")
     expect(page.locator("#outcome-file")).to_contain_text("my-first-outcome", timeout=6 * MINUTES)
     expect(page.locator("#outcome-card")).to_contain_text("my-first")
