@@ -36,6 +36,7 @@ def test_a_scorecard_is_made_and_the_report_opens_without_the_page(
     page.click("#card-take")
     expect(page.locator("#card-progress")).to_contain_text("Make the scorecard first")
     page.locator("#card-options button").first.click()
+    page.wait_for_timeout(800)  # what is inside is drawn only now
     page.locator("#card-limit input").fill("2")
     page.locator("#card-limit input").press("Tab")
     page.wait_for_timeout(500)  # the page tells its store a moment later
