@@ -55,10 +55,8 @@ def choose_only(page: Page, name: str) -> None:
 
 
 def in_memory(page: Page, model: str) -> Locator:
-    """The line of a model in the panel of what is loaded; adapters on it have lines of their own."""
-    return page.locator(".tri-memory label").filter(
-        has_text=re.compile(model.removeprefix("bundled:") + " ·")
-    )
+    """The line of a model in the panel of what is loaded; its adapters have their own."""
+    return page.locator(".tri-memory label", has_text=model.removeprefix("bundled:") + " ·")
 
 
 def test_the_first_button_compares_both_bundled_models(visit: Visit) -> None:
