@@ -74,14 +74,14 @@ class Texts:
 
 @dataclass
 class Contestant:
-    """One way to the number; ``work`` returns the NLL of the whole text in nats."""
+    """One way to the number that ``work`` returns; here the NLL of the whole text in nats."""
 
     name: str
     group: str
     work: Callable[[], float]
     tokens: int
     must_agree: bool = True
-    nll: float = 0.0
+    found: float = 0.0
     seconds: list[float] = field(default_factory=list)
     extra_bytes: list[int] = field(default_factory=list)
 
@@ -119,7 +119,7 @@ def _options() -> argparse.Namespace:
 
 
 def read_texts(tokenizer: Any, tokens: int, context: int) -> Texts:
-    source, dialogues = _corpus()
+    source, dialogues = corpus()
     lines = [line for dialogue in dialogues for line in dialogue]
     running = _first_tokens("\n".join(lines), tokens, tokenizer)
     cut: list[str] = []
@@ -133,7 +133,7 @@ def read_texts(tokenizer: Any, tokens: int, context: int) -> Texts:
     return Texts(source, running, tuple(cut))
 
 
-def _corpus() -> tuple[str, list[list[str]]]:
+def corpus() -> tuple[str, list[list[str]]]:
     """HKCanCor as lines of dialogues; without pycantonese the bundled Cantonese sample."""
     try:
         import pycantonese
@@ -188,7 +188,7 @@ def documents(loaded: LoadedModel, texts: Texts, context: int) -> Iterator[Conte
         print("lm-eval is not installed: not compared (benchmarks/requirements.txt)")
         return
     runs = {size: _harness(loaded, texts.documents, context, size) for size in HARNESS_BATCHES}
-    best = min(runs, key=lambda size: _timed(runs[size]))
+    best = min(runs, key=lambda size: timed(runs[size]))
     for size in (1, best):
         one = _harness(loaded, texts.documents, context, size)
         name = f"lm-evaluation-harness, batch {size}"
@@ -255,10 +255,15 @@ def _harness(
             Instance("loglikelihood_rolling", {}, (text,), number)
             for number, text in enumerate(texts)
         ]
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+        with quietly():
             return -float(sum(harness.loglikelihood_rolling(requests, disable_tqdm=True)))
 
     return work
+
+
+def quietly() -> contextlib.redirect_stderr[io.StringIO]:
+    """Without the harness's progress bars."""
+    return contextlib.redirect_stderr(io.StringIO())
 
 
 def drain(work: Generator[Any, None, Returned]) -> Returned:
@@ -276,7 +281,7 @@ def drain(work: Generator[Any, None, Returned]) -> Returned:
 
 def measure(contestants: list[Contestant], rounds: int, prepare: Callable[[], None]) -> None:
     for one in contestants:
-        one.nll = one.work()
+        one.found = one.work()
     for number in range(rounds):
         first = number % len(contestants)
         for one in contestants[first:] + contestants[:first]:
@@ -316,7 +321,7 @@ def _take_turn(one: Contestant) -> None:
     one.extra_bytes.append(peak - before)
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def timed(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -361,7 +366,7 @@ def _row(one: Contestant, ours: Contestant) -> tuple[str, ...]:
         one.name,
         f"{seconds:.2f}",
         f"{one.tokens / seconds:.0f}",
-        f"{one.nll / one.tokens:.5f}",
+        f"{one.found / one.tokens:.5f}",
     )
     extra = f"{statistics.median(one.extra_bytes) / 1e6:.0f} MB"
     if one is ours:
@@ -380,7 +385,7 @@ def _ours(one: Contestant, contestants: list[Contestant]) -> Contestant:
 
 
 def _difference(one: Contestant, ours: Contestant) -> float:
-    return abs(one.nll - ours.nll) / ours.nll
+    return abs(one.found - ours.found) / ours.found
 
 
 def _agrees(one: Contestant, ours: Contestant) -> bool:
