@@ -24,6 +24,8 @@ from workbench.compare.probes.results import Asked, ItemResult, Probed
 from workbench.compare.scorecard import TRIES
 from workbench.events import Failed, Progress
 
+WAYS = ("likelihood", "writing", "seen")
+
 
 @dataclass
 class Answered:
@@ -48,6 +50,12 @@ def build_probes(house: House, chosen: list[Any], shown: list[Any]) -> None:
         label=label("probing.sets"),
         elem_id="probe-sets",
     )
+    what = gr.Radio(
+        [(label(f"probing.what.{name}"), name) for name in WAYS],
+        value=WAYS[0],
+        label=label("probing.by"),
+        elem_id="probe-what",
+    )
     with gr.Accordion(label("probing.options"), open=False, elem_id="probe-options"):
         with gr.Row():
             file = gr.File(label=label("probing.file"), scale=3, elem_id="probe-file")
@@ -70,13 +78,16 @@ def build_probes(house: House, chosen: list[Any], shown: list[Any]) -> None:
     def ask(
         language: str, names: list[str], precision: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        chosen_sets, path, leave, most, often, anew, only, request = values
+        chosen_sets, way, path, leave, most, often, anew, only, request = values
+        probes = _sets(house, chosen_sets or [], path, leave, int(most or 0))
+        if way == "seen":
+            probes = tuple(one.suspects() for one in probes)
         asked = ProbeRequest(
             models=house.references(names),
-            probes=_sets(house, chosen_sets or [], path, leave, int(most or 0)),
+            probes=probes,
             precision=as_precision(precision),
             tries=int(often),
-            writes=False,
+            writes=way == "writing",
             again=anew,
         )
         stop = house.stops.start(request, "probes")
@@ -87,7 +98,7 @@ def build_probes(house: House, chosen: list[Any], shown: list[Any]) -> None:
     def filtered(language: str, found: Answered | None, only: bool) -> str:
         return _questions(language, found, only) if found else ""
 
-    inputs = [*chosen, sets, file, skip, limit, tries, again, apart]
+    inputs = [*chosen, sets, what, file, skip, limit, tries, again, apart]
     outputs = [moving, results, *shown, questions, kept]
     wire(ask, run, stop, inputs, outputs, house, "probes", moving)
     apart.change(filtered, [chosen[0], kept, apart], questions, **QUICK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -25,6 +26,43 @@ def test_the_same_text_is_cut_by_both_tokenizers(visit: Visit) -> None:
     expect(whole.first).to_have_text("佢")
     assert parts.count() > 20
     expect(page.locator("#cut-table tr.best")).to_contain_text("gemma")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_questions_are_asked_and_shown_one_by_one(visit: Visit, tmp_path: Path) -> None:
+    page = visit("zh-HK", width=390)
+    open_section(page, PROBES)
+    page.click("#probe-options button")
+    page.wait_for_timeout(800)  # what is inside is drawn only now
+    mine = tmp_path / "mine.jsonl"
+    rows = [
+        {
+            "id": "a",
+            "question": "一個星期有幾多日？",
+            "options": ["七日", "十日"],
+            "answer": "七日",
+        },
+        {"id": "b", "question": "雪係咩色？", "options": ["白色", "黑色"], "answer": "藍色"},
+    ]
+    mine.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    page.locator("#probe-file input[type=file]").set_input_files(mine)
+    page.locator("#probe-sets label").first.click()  # none of the shipped ones
+    page.wait_for_timeout(800)
+    page.click("#probe-run")
+    expect(page.locator("#probe-progress")).to_contain_text("row 2", timeout=WORK_MS)
+    page.get_by_label("有問題嘅行唔要").check()
+    page.locator("#probe-what label").nth(1).click()  # in writing too
+    page.wait_for_timeout(500)
+    page.click("#probe-run")
+    asked = page.locator('#probe-questions tr[data-item="a"]')
+    expect(asked.locator("td[data-label]")).to_have_count(2, timeout=WORK_MS)
+    expect(asked.locator("li.right")).to_have_text("✓ 七日")
+    expect(page.locator("#probe-totals")).to_contain_text("寫出嚟")
+    expect(page.locator("#probe-totals")).to_contain_text("1 條題目太少")
+    page.locator("#probe-what label").nth(2).click()  # seen before?
+    page.wait_for_timeout(500)
+    page.click("#probe-run")
+    expect(asked.locator("td[data-label]").first).to_contain_text("個副本", timeout=WORK_MS)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

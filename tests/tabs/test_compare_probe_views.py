@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 from tabs._compare_probe_views import disagreed, questions_view, totals_view
-from workbench.compare.probes.items import Choice, Pair
-from workbench.compare.probes.results import ItemResult
+from workbench.compare.probes.items import Choice, Pair, ProbeSet
+from workbench.compare.probes.results import Familiarity, ItemResult, Likelihoods, Written
 
 EVIL = "<img src=x onerror=alert(1)>"
 ASKED = [
@@ -79,3 +79,30 @@ def test_what_people_and_models_write_is_never_markup() -> None:
     assert drawn.count("&lt;img") >= 7
     pair = Pair(id="p", better=EVIL, worse=f"{EVIL}!")
     assert "<img" not in questions_view("en", [pair], {"a/b": {}}, False)
+
+
+def test_other_ways_of_comparing_stand_below_the_bar() -> None:
+    held = Likelihoods(
+        raw=(-9.0, -8.0, -7.0), prior=(-8.0, -2.0, -1.0), characters=(1, 1, 2), answer=1
+    )
+    right = Written("B", "啱", True, "B")
+    lost = Written("嗯", "", False)
+    found = {
+        one.id: ItemResult(one.id, 0.0, "唔啱", held, written=(right, right, lost)) for one in ASKED
+    }
+    drawn = totals_view("en", "Set", ASKED, {"a/x": found})
+    assert "per character 0%" in drawn
+    assert "without the option&#x27;s own likelihood 0%" in drawn
+    assert "in writing 67%" in drawn
+    assert "40 could not be read; letters B 80" in drawn
+
+
+def test_texts_that_may_have_been_seen_are_neither_right_nor_wrong() -> None:
+    known = Familiarity(-3.0, (-4.0, -2.0), -1.0, (-2.0, -0.5), "options")
+    one = ProbeSet("mine", "choice", tuple(ASKED[:1])).suspects().items[0]
+    answers = {"a/x": {"q0": ItemResult("q0", known.rank, "x", familiarity=known)}}
+    drawn = totals_view("en", "Set", [one], answers) + questions_view("en", [one], answers, False)
+    assert "likelier than 1 of 2 copies; Min-20% -3.00 nats" in drawn
+    assert "50% is what a model that never saw it gives" in drawn
+    assert "✓" not in drawn
+    assert "✗" not in drawn

@@ -3,7 +3,7 @@
     perplexity --model REF [--model REF] --text FILE
     generate --model REF --prompt TEXT
     tokens --model REF [--model REF] --text TEXT
-    probe --model REF [--model REF] --set NAME|FILE [--limit N] [--skip-bad]
+    probe --model REF [--model REF] --set NAME|FILE [--limit N] [--skip-bad] [--seen]
     scorecard --model REF [--model REF] [--text FILE] [--out FILE.html] [--json]
 
 Nothing here knows how the work is done.
@@ -84,6 +84,7 @@ def _add_probe(verbs: Any, common: argparse.ArgumentParser) -> None:
     verb.add_argument("--limit", type=int, metavar="N", help="the first N questions of each set")
     verb.add_argument("--tries", type=int, default=4, help="of a short question (default: 4)")
     verb.add_argument("--no-writing", action="store_true", help="choices by likelihood only")
+    verb.add_argument("--seen", action="store_true", help="ask whether the questions are known")
     verb.add_argument("--skip-bad", action="store_true", help="leave rows out that are no use")
     verb.set_defaults(run=ask_models)
 
@@ -210,6 +211,8 @@ def ask_models(options: argparse.Namespace, settings: Settings) -> int:
         raise OutOfRange(field="limit", value=options.limit, low=1, high=10_000)
     whole = [open_probe(one, settings.max_text_bytes, options.skip_bad) for one in options.sets]
     sets = tuple(one.first(options.limit) for one in whole)
+    if options.seen:
+        sets = tuple(one.suspects() for one in sets)
     for one in sets:
         for row in (*one.bad, *one.warnings):
             print(f"{one.name}, row {row.row}: {row.reason}", file=sys.stderr)

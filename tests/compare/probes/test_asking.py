@@ -244,3 +244,16 @@ def test_a_file_of_ones_own_with_a_bad_row(
     assert document["sets"][0]["left_out"] == 1
     assert [one["id"] for one in document["results"][0]["items"]] == ["a"]
     assert "row 2" in said.err
+
+
+def test_whether_a_shipped_set_has_been_seen(
+    reader: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = ["probe", "--model", reader, "--precision", "fp32", "--limit", "2", "--seen", "--json"]
+    assert main([*order, *(word for name in shipped_names() for word in ("--set", name))]) == 0
+    document = json.loads(capsys.readouterr().out)
+    for asked, found in zip(document["sets"], document["results"], strict=True):
+        assert found["kind"] == "contamination"
+        assert 0 <= found["familiarity"] <= 1
+        assert len(found["items"]) == asked["items"] > 0
+        assert asked["items"] + asked["left_out"] == 2  # some are too short to tell

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["choice", "short", "pairs", "cloze", "contamination"]
@@ -225,9 +225,42 @@ class ProbeSet:
 
     def first(self, count: int | None) -> ProbeSet:
         """The set cut to its first items."""
-        from dataclasses import replace
-
         return replace(self, items=self.items[: count or None])
+
+    def suspects(self) -> ProbeSet:
+        """The same questions as texts that a model may have seen, each with its right answer.
+
+        One that is too short to tell is left out.
+        """
+        items: list[Item] = []
+        bad = list(self.bad)
+        for row, one in enumerate(self.items, 1):
+            try:
+                items.append(_suspected(one))
+            except ValueError as error:
+                bad.append(BadRow(row, str(error)))
+        return replace(self, kind="contamination", items=tuple(items), bad=tuple(bad))
+
+
+def _suspected(item: Item) -> Item:
+    if isinstance(item, Suspect):
+        return item
+    options: tuple[str, ...] = ()
+    text = f"{item.asked}\n{item.right}"
+    if isinstance(item, Pair):
+        text = item.better
+    elif isinstance(item, Cloze):
+        text = item.sentences[item.answer]
+    elif isinstance(item, Choice):
+        text, options = item.question, item.options
+    return Suspect(
+        id=item.id,
+        language=item.language,
+        topic=item.topic,
+        reason=item.reason,
+        text=text,
+        options=options,
+    )
 
 
 def _need(holds: object, reason: str) -> None:
