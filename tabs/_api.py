@@ -48,13 +48,13 @@ def build_api(house: House) -> None:
             asked = PerplexityRequest(
                 house.references(models), from_paste(text, house.settings.max_text_bytes)
             )
-            found = []
-            for event in perplexities(asked, house.pool, house.history, threading.Event()):
+            found = {}
+            for event in house.measure(perplexities, asked, threading.Event()):
                 if isinstance(event, Failed):
                     raise event.error
                 if isinstance(event, Scored):
-                    found.append(_figures(event))
-            return found
+                    found[event.result.model] = _figures(event)
+            return list(found.values())
 
     @rule("compare")
     def generate(
@@ -140,7 +140,7 @@ def _figures(event: Scored) -> dict[str, Any]:
 
 
 def _written(house: House, asked: ContinuationRequest) -> dict[str, Any]:
-    for event in continuations(asked, house.pool, house.history, threading.Event()):
+    for event in house.measure(continuations, asked, threading.Event()):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, Written):
@@ -151,7 +151,7 @@ def _written(house: House, asked: ContinuationRequest) -> dict[str, Any]:
 
 
 def _answered(house: House, asked: ChatRequest) -> dict[str, Any]:
-    for event in chat(asked, house.pool, threading.Event()):
+    for event in house.compute(chat, asked, threading.Event()):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, Answered):

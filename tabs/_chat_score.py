@@ -25,6 +25,7 @@ from workbench.chat.scripts import Said, Script, shipped_scripts
 from workbench.chat.shipped import shipped
 from workbench.errors import NoSuchCharacter
 from workbench.events import Progress
+from workbench.models.lent import SLICE_SECONDS
 from workbench.models.reference import ModelReference
 
 WORK = "score"
@@ -61,7 +62,7 @@ def build_score(house: House, language: gr.Textbox, panel: Panel, characters: Ch
                 _somebody(character), chosen.voices, chosen.options, chosen.system,
             )  # fmt: skip
             stop = house.stops.start(request, WORK)
-            work = run(asked, house.pool, stop)
+            work = house.compute(run, asked, stop, seconds=SLICE_SECONDS)
             found = yield from _showing(language, work, chosen.names)
             yield "", score_view(language, found)
         except Exception as error:

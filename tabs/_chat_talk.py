@@ -219,7 +219,7 @@ def _answering(
 
     try:
         yield past_view(language, talk), *view()[1:]
-        with closing(chat(asked, house.pool, stop)) as events:
+        with closing(house.compute(chat, asked, stop)) as events:
             for event in events:
                 if isinstance(event, Progress):
                     bar = progress(language, event)

@@ -156,7 +156,7 @@ def _blind(
     texts, complaints, drawn = ["", ""], "", 0.0
     done: dict[int, Answer] = {}
     skip = [gr.skip()] * len(VERDICTS)
-    for event in chat(asked, house.pool, stop):
+    for event in house.compute(chat, asked, stop):
         # which model is being loaded would tell who is A
         bar = progress(language, replace(event, model="")) if isinstance(event, Progress) else ""
         if isinstance(event, Failed):

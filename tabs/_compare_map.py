@@ -49,7 +49,7 @@ def build_map(house: House, chosen: list[Any], shown: list[Any]) -> None:
         stop = house.stops.start(request, "heatmap")
         maps: list[Surprise] = []
         yield progress(language, Progress("start", 0, 0, "")), "", *[gr.skip()] * 3
-        for event in heat_maps(asked, house.pool, stop):
+        for event in house.compute(heat_maps, asked, stop):
             if isinstance(event, Mapped):
                 maps.append(event.surprise)
                 view = heatmap_view(language, asked.text, maps, [])

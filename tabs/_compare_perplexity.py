@@ -37,7 +37,7 @@ def build_perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
         language: str, names: list[str], precision: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         *where, wide, step, anew, request = values
-        scored: list[PerplexityResult] = []
+        scored: dict[str, PerplexityResult] = {}
         reused: set[str] = set()
         complaints = ""
         asked = PerplexityRequest(
@@ -50,16 +50,16 @@ def build_perplexity(house: House, chosen: list[Any], shown: list[Any]) -> None:
         )
         stop = house.stops.start(request, "perplexity")
         yield progress(language, Progress("start", 0, 0, "")), "", *[gr.skip()] * 3
-        for event in perplexities(asked, house.pool, house.history, stop):
+        for event in house.measure(perplexities, asked, stop):
             if isinstance(event, Progress):
                 yield complaints + progress(language, event), *[gr.skip()] * 4
                 continue
             if isinstance(event, Scored):
-                scored.append(event.result)
+                scored[event.result.model] = event.result
                 reused |= {event.result.model} if event.reused else set()
             if isinstance(event, Failed):
                 complaints += failed(language, event.error)
-            view = perplexity_view(language, scored, reused)
+            view = perplexity_view(language, list(scored.values()), reused)
             yield complaints, view, *in_memory(house, language)
 
     inputs = [*chosen, *where, context, stride, again]

@@ -127,7 +127,7 @@ def _following(
     found = Answered()
     said = _left_out(language, asked)
     drawn = 0.0
-    for event in probe(asked, house.pool, house.history, stop):
+    for event in house.measure(probe, asked, stop):
         if isinstance(event, Asked):
             found.add(event)
             continue

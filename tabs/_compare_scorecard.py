@@ -87,7 +87,7 @@ def _following(
 ) -> Iterator[tuple[Any, ...]]:
     """Progress as it comes, the card whenever a part of it is done."""
     complaints, parts, drawn = "", "", 0.0
-    for event in scorecard(asked, house.pool, house.history, stop):
+    for event in house.measure(scorecard, asked, stop):
         if isinstance(event, Progress):
             if time.monotonic() - drawn > REDRAW_SECONDS:
                 drawn = time.monotonic()

@@ -114,7 +114,7 @@ def _stream(
     names = [str(reference) for reference in asked.models]
     samples: dict[tuple[str, int, int], Token | Written] = {}
     complaints, drawn = "", 0.0
-    for event in continuations(asked, house.pool, house.history, stop):
+    for event in house.measure(continuations, asked, stop):
         if isinstance(event, Progress):
             yield complaints + progress(language, event), *[gr.skip()] * 4
             continue

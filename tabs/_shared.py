@@ -27,6 +27,7 @@ from workbench.compare.history import History
 from workbench.data.shelf import Shelf
 from workbench.errors import NotAllowed, WorkbenchError
 from workbench.events import Progress, readable
+from workbench.models import lent
 from workbench.models.pool import ModelPool
 from workbench.models.reference import ModelReference
 from workbench.rights import Action, Keys, Mode, Quotas, Visitor
@@ -203,6 +204,18 @@ class House:
         if self.mode == "share":
             named |= {str(model.reference) for model in self.pool.loaded()}
         return named
+
+    def compute(
+        self, work: Callable[..., Any], asked: Any, stop: threading.Event, seconds: int = 0
+    ) -> Generator[Any, None, Any]:
+        """What ``work(asked, pool, stop)`` says and returns, wherever the GPU is."""
+        return lent.compute(work, asked, self.pool, stop, seconds=seconds)
+
+    def measure(
+        self, work: Callable[..., Any], asked: Any, stop: threading.Event
+    ) -> Generator[Any, None, Any]:
+        """The same for work that keeps its results, and finds them, in the history."""
+        return lent.compute(work, asked, self.pool, self.history, stop, slices=True)
 
     def stopper(self, work: str) -> Callable[[gr.Request], None]:
         """What a Stop button does."""

@@ -81,7 +81,7 @@ def _judged(
     house: House, language: str, name: str, asked: ScorecardRequest, stop: Any
 ) -> Iterator[tuple[Any, ...]]:
     complaints, drawn = "", 0.0
-    for event in scorecard(asked, house.pool, house.history, stop):
+    for event in house.measure(scorecard, asked, stop):
         if isinstance(event, Progress) and time.monotonic() - drawn > REDRAW_SECONDS:
             drawn = time.monotonic()
             yield complaints + progress(language, event), gr.skip(), gr.skip()

@@ -13,6 +13,7 @@ import structlog
 
 from tests import tiny
 from tests.fake_hub import FakeHub
+from tests.zero import lender  # noqa: F401  a fixture of models and of tune
 from workbench.models.loader import LoadedModel
 from workbench.settings import Settings, default_cache
 

@@ -149,6 +149,8 @@
         │   ├── TeacherDown
         │   └── GenerationFailed
         ├── DiskFull
+        ├── GpuNotLent
+        ├── GpuTimeUp
         └── Stopped
 
 An error is built from named facts, ``ModelNotFound(model="a/b")``, so that the
@@ -881,6 +883,17 @@ class GenerationFailed(TeacherFailed):
 
 class DiskFull(WorkFailed):
     template = "The disk is full: {needed} are needed, {free} are free at {place}."
+
+
+class GpuNotLent(WorkFailed):
+    template = "No GPU was lent: {reason}."
+
+
+class GpuTimeUp(WorkFailed):
+    template = (
+        "The GPU was lent for {seconds} seconds, and that was too short. What was finished is "
+        "kept; try a smaller model, a shorter text or fewer tokens."
+    )
 
 
 class Stopped(WorkFailed):

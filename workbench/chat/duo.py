@@ -97,6 +97,11 @@ class ChatRequest:
         if not 64 <= self.context <= 1_000_000:
             raise OutOfRange(field="context", value=self.context, low=64, high=1_000_000)
 
+    @property
+    def models(self) -> tuple[ModelReference, ...]:
+        """Of the voices."""
+        return tuple(voice.reference for voice in self.voices)
+
 
 @dataclass(frozen=True)
 class Who:

@@ -23,6 +23,7 @@ from workbench.chat.shipped import ORDER, shipped
 from workbench.errors import NoSuchCharacter, NotATalk, Stopped, WorkbenchError
 from workbench.events import Failed, Progress
 from workbench.models.pool import ModelPool
+from workbench.models.reference import ModelReference
 from workbench.models.sampling import PRESETS, SamplingOptions
 from workbench.workspace import Workspace
 
@@ -43,6 +44,11 @@ class ScoreRequest:
         )
     )
     system: str = ""
+
+    @property
+    def models(self) -> tuple[ModelReference, ...]:
+        """Of the voices."""
+        return tuple(voice.reference for voice in self.voices)
 
 
 @dataclass(frozen=True)

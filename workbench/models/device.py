@@ -6,6 +6,7 @@ Imports torch only inside the functions that need it.
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,11 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def is_lent() -> bool:
+    """Whether a GPU must be borrowed for each call, as on ZeroGPU."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def default_precision() -> Precision:
     """NF4 on a GPU, as the field does; bf16 on a CPU, where NF4 is unpacked at every pass."""
     return "nf4" if device() == "cuda" else "bf16"
@@ -31,6 +37,8 @@ def free_memory() -> int:
     if device() == "cuda":
         import torch
 
+        if is_lent() and not torch.cuda.is_initialized():
+            return int(torch.cuda.get_device_properties(0).total_memory)  # of the one to come
         return int(torch.cuda.mem_get_info()[0])
     import psutil
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from workbench import eventlog, jobs
 from workbench.errors import NoSuchRun, RunBusy, RunExists, RunFinished
+from workbench.models.device import is_lent
 from workbench.models.estimate import check_context, config_of
 from workbench.models.reference import ModelReference
 from workbench.settings import Settings
@@ -77,7 +78,7 @@ def start(recipe: TuneRecipe, settings: Settings, workspace: Workspace) -> Path:
         shutil.rmtree(made, ignore_errors=True)
         raise
     assert lock is not None  # nobody else knew of the folder
-    jobs.launch(PROCESS, place, settings, workspace, lock)
+    _launch(place, settings, workspace, lock)
     return place
 
 
@@ -100,7 +101,7 @@ def resume(name: str, settings: Settings, workspace: Workspace) -> Path:
     if status == "interrupted":
         step = events_of(folder)[-1].get("step", 0) if events_of(folder) else 0
         eventlog.EventLog(folder / EVENTS).write("interrupted", step=step)
-    jobs.launch(PROCESS, folder, settings, workspace, lock)
+    _launch(folder, settings, workspace, lock)
     return folder
 
 
@@ -141,6 +142,16 @@ def delete(name: str, workspace: Workspace) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+def _launch(folder: Path, settings: Settings, workspace: Workspace, lock: int) -> None:
+    """A process of its own; where the GPU is only lent, one slice after the other."""
+    if is_lent():
+        from workbench.tune import slices
+
+        slices.launch(folder, settings, lock)
+    else:
+        jobs.launch(PROCESS, folder, settings, workspace, lock)
 
 
 def _patience(folder: Path) -> float:

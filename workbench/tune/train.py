@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,28 +83,50 @@ def main(folder: Path) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=_watch_file, args=(folder, stop), daemon=True).start()
+    threading.Thread(target=watch_file, args=(folder, stop), daemon=True).start()
     os.chdir(os.environ.get(job.CALLER, "."))
     if device() == "cpu":
         os.nice(NICENESS)
     return carry_out(folder, Settings(), stop)
 
 
-def carry_out(folder: Path, settings: Settings, stop: threading.Event) -> int:
-    """Train the run in this folder to whatever end it comes to. 0: done or stopped; else 1."""
+def carry_out(
+    folder: Path,
+    settings: Settings,
+    stop: threading.Event,
+    paused: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train the run in this folder to whatever end it comes to. 0: done or stopped; else 1.
+
+    Args:
+        paused: whether a stop is not a person's: the run stays in the queue and goes on later.
+    """
     log = EventLog(folder / job.EVENTS)
     try:
         with _explained():
             run(folder, settings, log, stop)
     except Stopped:
-        _end(folder, log, "stopped", step=_reached(folder))
+        if paused() and not (folder / job.STOP).exists():
+            log.write("paused", step=reached(folder))
+            jobs.write_state(folder, status="queued", step=reached(folder))
+        else:
+            _end(folder, log, "stopped", step=reached(folder))
     except WorkbenchError as error:
         traceback.print_exc()
-        facts = {name: str(value) for name, value in error.facts.items()}
-        said = {"error": type(error).__name__, "facts": facts, "sentence": str(error)}
-        _end(folder, log, "failed", **said)
+        give_up(folder, error)
         return 1
     return 0
+
+
+def give_up(folder: Path, error: WorkbenchError) -> None:
+    """Say how a run ended that nobody is at work on any more."""
+    log = EventLog(folder / job.EVENTS)
+    if isinstance(error, Stopped):
+        _end(folder, log, "stopped", step=reached(folder))
+        return
+    facts = {name: str(value) for name, value in error.facts.items()}
+    said = {"error": type(error).__name__, "facts": facts, "sentence": str(error)}
+    _end(folder, log, "failed", **said)
 
 
 def run(folder: Path, settings: Settings, log: EventLog, stop: threading.Event) -> None:
@@ -293,7 +315,7 @@ def _workspace(folder: Path) -> Workspace:
     return Workspace(folder.absolute().parents[1])
 
 
-def _reached(folder: Path) -> int:
+def reached(folder: Path) -> int:
     """The step from which a stopped run goes on."""
     found, _ = checkpoints.newest_verified(folder / CHECKPOINTS)
     return found.step if found else 0
@@ -305,10 +327,10 @@ def _end(folder: Path, log: EventLog, event: str, **facts: Any) -> None:
     log.sync()
     (folder / job.STOP).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        jobs.write_state(folder, status=event, step=facts.get("step", _reached(folder)))
+        jobs.write_state(folder, status=event, step=facts.get("step", reached(folder)))
 
 
-def _watch_file(folder: Path, stop: threading.Event) -> None:
+def watch_file(folder: Path, stop: threading.Event) -> None:
     """Stop when the file ``stop`` appears in the run's folder."""
     while not stop.wait(POLL_SECONDS):
         if (folder / job.STOP).exists():
