@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from tabs import _serve, chat, compare, data, prompts, tune
 from tabs._api import build_api
 from tabs._door import Door
 from tabs._frame import FAVICON, EarlyHead, header, theme
+from tabs._front import FrontPage
 from tabs._guests import build_guests
 from tabs._links import wish_of
 from tabs._rules import enforce, rule
@@ -32,6 +34,8 @@ ROOMS: dict[str, Build] = {
     "chat": chat.build,
 }
 
+SESSIONS = 4000
+"""Visitors whose page is remembered; Gradio lets none go before there are more."""
 KEPT = (3600, 86_400)
 """Every hour, uploads and files handed out that are older than a day are deleted."""
 
@@ -64,6 +68,16 @@ def build(settings: Settings, house: House | None = None) -> gr.Blocks:
     return page
 
 
+def around(house: House) -> list[Middleware]:
+    """What every request passes, the outermost first."""
+    return [
+        Middleware(Door, house=house),
+        Middleware(FrontPage),
+        Middleware(GZipMiddleware, compresslevel=5),  # a megabyte of page to a phone
+        Middleware(EarlyHead),
+    ]
+
+
 def launch_options(settings: Settings, house: House | None = None) -> dict[str, Any]:
     """How the page is served; every choice that differs from Gradio's default is deliberate."""
     house = house or House.build(settings)
@@ -73,7 +87,7 @@ def launch_options(settings: Settings, house: House | None = None) -> dict[str, 
         "theme": theme(),
         "favicon_path": FAVICON,
         "i18n": translations(),
-        "app_kwargs": {"middleware": [Middleware(Door, house=house), Middleware(EarlyHead)]},
+        "app_kwargs": {"middleware": around(house)},
         "share": False,  # Gradio's own way would serve the page's parts from another host
         "run_history": False,  # it would write inputs, keys included, to the browser's storage
         "enable_monitoring": False,
@@ -81,6 +95,7 @@ def launch_options(settings: Settings, house: House | None = None) -> dict[str, 
         "ssr_mode": False,
         "footer_links": [],
         "max_file_size": settings.max_data_bytes,
+        "state_session_capacity": SESSIONS,
         "show_error": False,
         "mcp_server": settings.mcp,
         "quiet": settings.share,  # the links are said by ourselves
@@ -99,6 +114,7 @@ def main() -> None:
     page = build(settings, house)
     _serve.line_up(page)
     page.launch(**launch_options(settings, house), prevent_thread_lock=True)
+    _serve.lighten(page)
     _serve.let_in(page, house)
     page.block_thread()
 

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import gradio as gr
 from gradio import networking
@@ -43,6 +44,17 @@ def check(settings: Settings) -> None:
 def line_up(page: gr.Blocks) -> None:
     """Events wait their turn; none can be called past the line by its address."""
     page.queue(default_concurrency_limit=8, max_size=LONGEST_QUEUE, api_open=False)
+
+
+def lighten(page: gr.Blocks) -> None:
+    """Keep no copy of the whole page's configuration for each visitor.
+
+    Gradio makes one for every session, for its deep links: with this page 1.4 MB and a tenth of
+    a second of the server's only loop, for each call of the API too, and it is never let go. Ours
+    are plain addresses, so a session starts without it.
+    """
+    holder = page.app.state_holder
+    holder.blocks = SimpleNamespace(default_config=page.default_config, blocks={})  # type: ignore[assignment]
 
 
 def let_in(page: gr.Blocks, house: House) -> None:

@@ -13,7 +13,7 @@ import gradio as gr
 import httpx
 
 from app import build, launch_options
-from tabs._serve import line_up
+from tabs._serve import lighten, line_up
 from tabs._shared import House
 from workbench.settings import Settings
 
@@ -91,6 +91,7 @@ def served(settings: Settings) -> Iterator[Served]:
     line_up(page)
     page.launch(**{**launch_options(settings, house), "server_port": None, "quiet": True},
                 prevent_thread_lock=True)  # fmt: skip
+    lighten(page)
     try:
         yield Served(page, house)
     finally:
