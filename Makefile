@@ -9,7 +9,7 @@ run: $(VENV)/run.ok
 	$(BIN)/python app.py $(ARGS)
 
 test: $(VENV)/dev.ok check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.ok
 	$(BIN)/ruff check .

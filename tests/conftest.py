@@ -38,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     # threads that wait without spinning: other work may run on the same cores
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if hasattr(config, "workerinput"):  # two at a time: each computes on one core
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["HF_HOME"] = HUB_HOME.name
     os.environ["HF_ENDPOINT"] = HUB.address
     HUB.start()

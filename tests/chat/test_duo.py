@@ -253,6 +253,14 @@ def test_all_draw_with_the_same_seed(house: House) -> None:
     assert alone.text == first.text
 
 
+def test_each_turn_draws_anew(house: House) -> None:
+    later = (*ASKED, Message("assistant", "我唔知"), Message("user", "聽日"))
+    voices = (Voice(ModelReference.parse(house.base)),) * 2
+    asked = ChatRequest(voices, (ASKED, later), SamplingOptions(8, seed=9))
+    assert (asked.seed_of(0), asked.seed_of(1)) == (9, 11)
+    assert asked.models == (voices[0].reference,) * 2
+
+
 # Conversations
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import tiny
-from workbench.models.decoding import GrowingText, Streamer, decode
+from workbench.models.decoding import GrowingText, Streamer, decode, reserved_of
 from workbench.models.loader import LoadedModel
 from workbench.models.reference import ModelReference
 from workbench.models.sampling import SamplingOptions
@@ -141,3 +141,19 @@ def test_the_same_seed_for_every_row_gives_every_row_the_same_text(
     rows, _ = decode(by_characters, [ids] * 3, SamplingOptions(12), tiny.never(), seeds=[4] * 3)
     alone, _ = decode(by_characters, [ids], SamplingOptions(12, seed=4), tiny.never())
     assert [row.text for row in rows] == [alone[0].text] * 3
+
+
+def test_places_kept_free_in_a_vocabulary_are_never_written() -> None:
+    tokenizer = tiny.characters()
+    tokenizer.add_tokens(["<unused7>", "<|reserved_special_token_3|>", "<used>"])
+    model = tiny.network(tokenizer)
+    loaded = tiny.in_memory(model, tokenizer)
+    free = tokenizer.convert_tokens_to_ids(["<unused7>", "<|reserved_special_token_3|>"])
+    assert reserved_of(tokenizer) == sorted(free)
+    seen: set[str] = set()
+    for temperature in (0, 5):  # at 5 nearly every token is as likely as any other
+        options = SamplingOptions(max_new_tokens=200, temperature=temperature, top_k=0, top_p=1)
+        rows, _ = decode(loaded, [tokenizer.encode("佢哋")] * 16, options, tiny.never())
+        text = "".join(row.text for row in rows)
+        seen |= {name for name in ("<unused7>", "reserved", "<used>") if name in text}
+    assert seen == {"<used>"}

@@ -70,7 +70,8 @@ class ChatRequest:
     talks: tuple[tuple[Message, ...], ...]
     """The conversation of each voice, its own answers in it; the last message is the user's."""
     options: SamplingOptions = field(default_factory=lambda: PRESETS["gentle"])
-    """Every voice draws with the same seed, so that what differs comes from the weights."""
+    """Every voice draws with the same seed, so that what differs comes from the weights; each
+    turn moves it on, or the same draws would come again in answer after answer."""
     system: str = ""
     character: Character | None = None
     user: str = ""
@@ -96,6 +97,10 @@ class ChatRequest:
                 raise NothingSaid
         if not 64 <= self.context <= 1_000_000:
             raise OutOfRange(field="context", value=self.context, low=64, high=1_000_000)
+
+    def seed_of(self, voice: int) -> int:
+        """What a voice draws its next answer with; the options' own in a first turn."""
+        return (self.options.seed + len(self.talks[voice]) - 1) % 2**32
 
     @property
     def models(self) -> tuple[ModelReference, ...]:
@@ -393,7 +398,7 @@ def _answer(
             grown,
             turns,
             stops=[token for one in batch for token in one.stops],
-            seeds=[request.options.seed] * len(batch),
+            seeds=[request.seed_of(one.seat.number) for one in batch],
         )
     for one, row, before in zip(batch, rows, begun, strict=True):
         said.put(_answered(one, row, before, stop.is_set()))

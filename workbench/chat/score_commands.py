@@ -37,7 +37,9 @@ def add_score(actions: Any, common: argparse.ArgumentParser) -> None:
     made.add_argument("--script", default="", help="a YAML file, or the name of a shipped one")
     made.add_argument("--model", action="append", default=[], metavar="REF[+ADAPTER]")
     made.add_argument("--seed", type=int, default=1)
-    made.add_argument("--max-new-tokens", type=int, default=0)
+    made.add_argument("--max-new-tokens", type=int)
+    made.add_argument("--temperature", type=float)
+    made.add_argument("--repetition-penalty", type=float)
     made.add_argument("--out", type=Path, help="write the same JSON document here")
     made.set_defaults(run=score)
 
@@ -84,9 +86,9 @@ def _scripted(options: argparse.Namespace, settings: Settings) -> tuple[Any, str
     )
     voices = tuple(Voice(ModelReference.parse(one)) for one in dict.fromkeys(options.model))
     request = ScoreRequest(script, character, voices)
-    wanted = {"seed": options.seed}
-    if options.max_new_tokens:
-        wanted["max_new_tokens"] = options.max_new_tokens
+    dials = ("seed", "max_new_tokens", "temperature", "repetition_penalty")
+    told = {name: getattr(options, name) for name in dials}
+    wanted = {name: value for name, value in told.items() if value is not None}
     request = replace(request, options=replace(request.options, **wanted))
     stop = threading.Event()
     found = _followed(run(request, ModelPool(settings), stop), options.model, stop)

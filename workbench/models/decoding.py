@@ -6,6 +6,7 @@ answers to probes and generated data all come through here.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ def decode(
             attention_mask=mask,
             do_sample=False,
             max_new_tokens=options.max_new_tokens,
-            logits_processor=processors(options, len(prompts), seeds),
+            logits_processor=processors(
+                options, len(prompts), seeds, reserved_of(loaded.tokenizer)
+            ),
             stopping_criteria=StoppingCriteriaList([clock]),
             streamer=streamer,
             pad_token_id=pad_of(loaded),
@@ -91,6 +94,22 @@ def decode(
             **plain_generation(),
         )
     return streamer.rows(), clock.seconds()
+
+
+RESERVED = re.compile(r"<unused\d+>|\[unused\d+\]|<\|reserved_special_token_\d+\|>")
+
+
+def reserved_of(tokenizer: Any) -> list[int]:
+    """Places kept free in a vocabulary: no training made them mean anything.
+
+    A lightly tuned model may still write one, and a person would read ``<unused1479>``.
+    """
+    known = getattr(tokenizer, "_reserved", None)
+    if known is None:
+        vocabulary = tokenizer.get_vocab().items()
+        known = sorted(number for text, number in vocabulary if RESERVED.fullmatch(text))
+        tokenizer._reserved = known
+    return list(known)
 
 
 def ends_of(loaded: LoadedModel) -> list[int]:

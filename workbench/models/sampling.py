@@ -57,13 +57,17 @@ PRESETS = {
 
 
 def processors(
-    options: SamplingOptions, rows: int | None = None, seeds: Sequence[int] | None = None
+    options: SamplingOptions,
+    rows: int | None = None,
+    seeds: Sequence[int] | None = None,
+    never: Sequence[int] = (),
 ) -> Any:
     """The chain for ``generate(do_sample=False)``: bend, cut, then draw.
 
     Args:
         rows: of the batch; as many as there are samples when not told.
         seeds: of each row; row ``i`` has the options' own plus ``i`` when not told.
+        never: tokens that are not to be written.
     """
     from transformers import (
         LogitsProcessorList,
@@ -75,6 +79,8 @@ def processors(
     )
 
     chain = LogitsProcessorList()  # whose parts refuse a whole number, which a slider gives
+    if never:
+        chain.append(without(never))
     if options.repetition_penalty != 1:
         chain.append(RepetitionPenaltyLogitsProcessor(float(options.repetition_penalty)))
     if options.temperature == 0:
@@ -91,6 +97,22 @@ def processors(
         seeded_draw(seeds or [options.seed + row for row in range(rows or options.samples)])
     )
     return chain
+
+
+def without(tokens: Sequence[int]) -> Any:
+    """A processor that leaves tokens out (transformers' own compares all of the vocabulary)."""
+    import torch
+    from transformers import LogitsProcessor
+
+    class Without(LogitsProcessor):
+        def __init__(self) -> None:
+            self.ids = torch.tensor(tokens)
+
+        def __call__(self, _input_ids: Any, scores: Any) -> Any:
+            self.ids = self.ids.to(scores.device)
+            return scores.index_fill(1, self.ids, -torch.inf)
+
+    return Without()
 
 
 def seeded_draw(seeds: Sequence[int]) -> Any:

@@ -104,6 +104,8 @@ def answers(
     """
     from transformers import StoppingCriteria, StoppingCriteriaList
 
+    from workbench.models.decoding import reserved_of
+    from workbench.models.sampling import SamplingOptions, processors
     from workbench.models.tokenizer import rendered
 
     class Pressed(StoppingCriteria):  # type: ignore[misc]
@@ -112,6 +114,7 @@ def answers(
 
     if not prompts:
         return []
+    greedy = SamplingOptions(temperature=0, repetition_penalty=1)
     asked = [
         rendered(tokenizer, [{"role": "user", "content": prompt}], add_generation_prompt=True)
         for prompt in prompts
@@ -126,11 +129,13 @@ def answers(
             eos_token_id=list(stops),
             pad_token_id=stops[0],
             stopping_criteria=StoppingCriteriaList([Pressed()]),
+            logits_processor=processors(greedy, never=reserved_of(tokenizer)),
         )
     if stop.is_set():
         raise Stopped
     fresh = said[:, batch["input_ids"].shape[1] :]
-    return [text.strip() for text in tokenizer.batch_decode(fresh, skip_special_tokens=True)]
+    said = tokenizer.batch_decode(fresh, skip_special_tokens=True)
+    return [text.rstrip("\ufffd").strip() for text in said]  # cut within a character
 
 
 def padded(rows: Sequence[Encoded], device: Any) -> dict[str, Any]:
