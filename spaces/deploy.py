@@ -56,11 +56,6 @@ def plan(options: argparse.Namespace) -> Plan:
     """
     if not NAME.fullmatch(options.repo):
         raise Refused(f"“{options.repo}” is not OWNER/NAME.")
-    if options.hardware.startswith("zero"):
-        raise Refused(
-            "ZeroGPU cannot be used yet: each of its calls is a process of its own that forgets "
-            "the models in memory. Choose cpu-basic, or a GPU such as t4-small."
-        )
     for secret in options.secret:
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", secret):
             raise Refused("--secret takes the name of a secret, like HF_TOKEN, never its value.")
@@ -70,13 +65,20 @@ def plan(options: argparse.Namespace) -> Plan:
     if options.demo:
         variables["TRILOGY_DEMO"] = options.demo
     files = collect(ROOT)
-    kind = "cpu" if options.hardware in CPU else "gpu"
+    kind = kind_of(options.hardware)
     files["requirements.txt"] = (ROOT / f"spaces/requirements-{kind}.txt").read_bytes()
     files["README.md"] = front_page(options.title, options.hardware).encode()
     for path, content in files.items():
         if KEY.search(content):
             raise Refused(f"{path} seems to hold a key. Take it out first.")
     return Plan(options.repo, options.hardware, files, variables, tuple(options.secret))
+
+
+def kind_of(hardware: str) -> str:
+    """cpu, gpu or zero: what is installed differs in torch alone."""
+    if hardware.startswith("zero"):
+        return "zero"
+    return "cpu" if hardware in CPU else "gpu"
 
 
 def collect(root: Path) -> dict[str, bytes]:
@@ -129,7 +131,9 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
         prog="python spaces/deploy.py", description="Make or update a Hugging Face Space."
     )
     parser.add_argument("--repo", required=True, metavar="OWNER/NAME")
-    parser.add_argument("--hardware", default="cpu-basic", help="cpu-basic, t4-small, l4x1, ...")
+    parser.add_argument(
+        "--hardware", default="cpu-basic", help="cpu-basic, t4-small, zero-a10g, ..."
+    )
     parser.add_argument("--title", default="Trilogy 三步曲")
     parser.add_argument("--private", action="store_true")
     parser.add_argument("--allow", action="append", default=[], metavar="MODEL",

@@ -207,6 +207,7 @@ def _environment(settings: Settings, workspace: Workspace, lock: int) -> dict[st
         "TRILOGY_LOG_LEVEL": settings.log_level,
         CALLER: os.environ.get(CALLER) or str(Path.cwd()),
         INHERITED: str(lock),
+        "SPACES_ZERO_GPU": "",  # a GPU is lent to the server alone
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }

@@ -201,7 +201,7 @@ def test_a_fault_or_a_death_over_there_is_one_sentence(
 
 
 def test_a_service_that_refuses_is_told_with_its_reason(settings: Settings, lender: Lender) -> None:
-    lender.refuses = "You have exceeded your GPU quota"
+    lender.refuses = "You have exceeded your <b>GPU quota</b>"
     with pytest.raises(GpuNotLent, match=r"No GPU was lent: You have exceeded your GPU quota\."):
         run(settings, where, Task())
 

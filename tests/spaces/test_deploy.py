@@ -106,12 +106,23 @@ def test_what_a_space_installs_is_what_everything_is_tested_with(hardware: str, 
     assert "gradio[oauth]" in planned("--hardware", hardware).files["requirements.txt"].decode()
 
 
+def test_zerogpu_installs_the_torch_that_it_has_and_else_the_same() -> None:
+    def lines(hardware: str) -> list[str]:
+        sent: bytes = planned("--hardware", hardware).files["requirements.txt"]
+        return [line for line in sent.decode().splitlines() if not line.startswith("#")]
+
+    zero, gpu = lines("zero-a10g"), lines("t4-small")
+    apart = [(one, other) for one, other in zip(zero, gpu, strict=True) if one != other]
+    assert [one.split("==")[0] for pair in apart for one in pair] == ["torch", "torch"]
+    minor = int(apart[0][0].split("==2.")[1].split(".")[0])
+    assert 8 <= minor <= 11
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--repo", "nobody"], "OWNER/NAME"),
         (["--repo", "../x/y"], "OWNER/NAME"),
-        (["--repo", "a/b", "--hardware", "zero-a10g"], "ZeroGPU"),
         (["--repo", "a/b", "--secret", "HF_TOKEN=hf_abc"], "never its value"),
     ],
 )

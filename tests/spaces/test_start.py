@@ -16,6 +16,7 @@ from tabs._asking import owners_of_space, signed_in
 from tabs._rules import rule_of
 from tabs._shared import House
 from tests.security.serving import served
+from tests.zero import Lender
 from workbench import settings as settings_module
 from workbench.errors import NotAllowed, NotForVisitors
 from workbench.settings import Settings
@@ -93,7 +94,26 @@ def test_persistent_storage_is_used_when_it_is_there(
     assert Settings().workspace == Path("workspace")
 
 
-@pytest.mark.parametrize("hardware", ["cpu-basic", "t4-small"])
+def test_on_zerogpu_a_visitor_is_answered_from_a_borrowed_process(
+    tmp_path: Path, tiny_model: Path, lender: Lender
+) -> None:
+    model = f"file:{tiny_model}"
+    settings = Settings(workspace=tmp_path, allowed_models=[model])
+    with served(settings) as running:
+        call = f"{running.url}/gradio_api/call/perplexity"
+        joined = httpx.post(call, json={"data": [[model], "佢哋今日去咗邊度"]})
+        said = httpx.get(f"{call}/{joined.json()['event_id']}", timeout=120).text
+        assert "event: complete" in said, said
+        assert '"bits_per_character"' in said
+        assert lender.durations == [120]
+        assert running.house.pool.loaded() == []
+        lender.refuses = "You have exceeded your GPU quota"
+        joined = httpx.post(call, json={"data": [[model], "聽日"]})
+        said = httpx.get(f"{call}/{joined.json()['event_id']}", timeout=120).text
+        assert "No GPU was lent: You have exceeded your GPU quota." in said
+
+
+@pytest.mark.parametrize("hardware", ["cpu-basic", "t4-small", "zero-a10g"])
 def test_the_page_is_served_with_signing_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hardware: str
 ) -> None:

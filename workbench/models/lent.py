@@ -10,6 +10,7 @@ goes on from there. This module does not know what the work is.
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import tempfile
 import threading
@@ -35,6 +36,7 @@ SLICE_SECONDS = 120
 SPARE_SECONDS = 10
 """Before the time is up: for ending in good order."""
 POLL_SECONDS = 0.2
+TAGS = re.compile(r"<[^>]*>")
 Work = Callable[..., Any]
 """Returns a generator of events."""
 
@@ -268,4 +270,4 @@ def _explained(error: Exception) -> Exception:
     said = getattr(error, "message", None)
     if type(error).__module__.split(".")[0] not in ("gradio", "spaces") or not said:
         return error
-    return GpuNotLent(reason=str(said).rstrip("."))
+    return GpuNotLent(reason=TAGS.sub("", str(said)).strip().rstrip("."))
