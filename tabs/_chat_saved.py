@@ -26,11 +26,12 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
     said = gr.HTML(elem_id="keep-said")
     with gr.Row():
         search = gr.Textbox(
-            label=label("chat.keep.search"), max_lines=1, elem_id="keep-search", min_width=200
+            label=label("chat.keep.search"), max_lines=1, elem_id="keep-search", min_width=160
         )
-        chosen = gr.Dropdown([], label=label("chat.keep.list"), elem_id="keep-list", scale=3,
-                             min_width=260)  # fmt: skip
-        opener = gr.Button(label("chat.keep.open"), variant="primary", elem_id="keep-open")
+        chosen = gr.Dropdown([], label=label("chat.keep.list"), elem_id="keep-list", scale=4,
+                             min_width=300)  # fmt: skip
+        opener = gr.Button(label("chat.keep.open"), variant="primary", elem_id="keep-open",
+                           min_width=110)  # fmt: skip
     with gr.Row(elem_classes="tri-actions"):
         form = gr.Dropdown(
             [(label(f"chat.keep.format_{one}"), one) for one in reversed(FORMS)], value="html",
@@ -40,8 +41,9 @@ def build_saved(house: House, language: gr.Textbox, tab: gr.Tab, panel: Panel) -
     file = gr.File(label=label("chat.keep.file"), visible=False, elem_id="keep-file")
     with gr.Row(elem_classes="tri-actions"):
         title = gr.Textbox(label=label("chat.keep.title"), max_lines=1, elem_id="keep-title",
-                           min_width=200)  # fmt: skip
+                           scale=2, min_width=200)  # fmt: skip
         rename = gr.Button(label("chat.keep.rename"), elem_id="keep-rename")
+    with gr.Row(elem_classes="tri-actions"):
         sure = gr.Checkbox(False, label=label("chat.keep.sure"), elem_id="keep-sure")
         remove = gr.Button(label("chat.keep.delete"), variant="stop", elem_id="keep-delete")
 
