@@ -37,6 +37,10 @@ STARTS = {
 }  # fmt: skip
 """For each kind: what is offered before anybody is asked, the first choice, tokens of a reply."""
 BLOCKING = THRESHOLDS[1:]
+WORK: dict[str, Any] = {
+    "api_visibility": "private", "concurrency_id": "prompts", "concurrency_limit": 4,
+    "show_progress": "hidden",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

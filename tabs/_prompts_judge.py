@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from tabs._prompts_ask import Panel, asking_of, key_of
-from tabs._prompts_judge_views import picture
+from tabs._prompts_ask import WORK, Panel, asking_of, key_of, teacher_of
+from tabs._prompts_judge_views import order_view, picture
 from tabs._prompts_views import meter
 from tabs._rules import rule
-from tabs._shared import FOLLOW, QUICK, House, failed, notice
+from tabs._shared import FOLLOW, QUICK, House, failed, notice, progress
 from tabs._words import label, say
 from workbench import jobs
-from workbench.prompts import job, judging, runs, template
+from workbench.errors import WorkbenchError
+from workbench.prompts import job, judging, order, runs, template
 from workbench.prompts.ledger import Budget
 from workbench.workspace import Workspace
 
 POLL_SECONDS = 2
+ORDER = "order"
 
 
 def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list[tuple[Any, ...]]:
@@ -45,6 +48,11 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             for mark in range(judging.LOWEST, judging.HIGHEST + 1)
         ]
     agreed = gr.HTML(elem_id="judge-agreement")
+    gr.Markdown(label("judge.order_info"))
+    with gr.Row(elem_classes="tri-actions"):
+        both = gr.Button(label("judge.order_ask"), elem_id="judge-order-ask", scale=3)
+        enough = gr.Button(label("action.stop"), variant="stop", scale=1)
+    swayed = gr.HTML(elem_id="judge-order")
     with gr.Row(elem_classes="tri-actions"):
         threshold = gr.Slider(
             judging.LOWEST, judging.HIGHEST, judging.THRESHOLD, step=0.5,
@@ -150,12 +158,34 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
         )  # fmt: skip
         return notice("good", text)
 
+    @rule("generate")
+    def turn_round(
+        request: gr.Request, language: str, name: str | None, *values: Any
+    ) -> Iterator[str]:
+        try:
+            asking, workspace = asking_of(values), house.workspace(request)
+            stop = house.stops.start(request, ORDER)
+            teacher = teacher_of(house, request, asking.choice, stop)
+            work = order.ask(name or "", workspace, teacher, stop, asking.per_minute)
+            for event in work:
+                yield progress(language, event)
+            yield order_view(language, order.found(name or "", workspace))
+        except Exception as error:
+            yield failed(language, error) + _swayed(house, request, language, name)
+
+    @rule("look")
+    def sway(request: gr.Request, language: str, name: str | None) -> str:
+        return _swayed(house, request, language, name)
+
     shown = [row, current, agreed]
     chosen = [language, run]
     tab.select(choices, [run, prompt], [run, prompt], **FOLLOW).then(
         follow, chosen, [live, clock], **FOLLOW
     ).then(offer, chosen, shown, **FOLLOW)
     run.change(follow, chosen, [live, clock], **FOLLOW).then(offer, chosen, shown, **FOLLOW)
+    run.change(sway, chosen, swayed, **FOLLOW)
+    both.click(turn_round, [language, run, *panel.inputs], swayed, **WORK)
+    enough.click(house.stopper(ORDER), None, None, **QUICK)
     start.click(begin, [language, run, prompt, most, *panel.inputs], [said, clock], **QUICK)
     stop.click(halt, chosen, said, **QUICK)
     clock.tick(follow, chosen, [live, clock], **FOLLOW)
@@ -163,6 +193,14 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
         button.click(rate(mark), [language, run, current], shown, **QUICK)
     choose.click(tag, [language, run, threshold], said, **QUICK)
     return []
+
+
+def _swayed(house: House, request: gr.Request, language: str, name: str | None) -> str:
+    """What is known so far; nothing where there is no such run."""
+    try:
+        return order_view(language, order.found(name or "", house.workspace(request)))
+    except WorkbenchError:
+        return ""
 
 
 def _next(language: str, name: str, workspace: Workspace) -> tuple[str, str]:

@@ -8,7 +8,14 @@ from html import escape
 from tabs._shared import notice
 from tabs._words import say
 from workbench.prompts import job, judging, store
-from workbench.prompts.agreement import Agreement, Estimate, Threshold, agreement
+from workbench.prompts.agreement import (
+    ENOUGH,
+    Agreement,
+    Estimate,
+    Sway,
+    Threshold,
+    agreement,
+)
 from workbench.workspace import Workspace
 
 
@@ -49,6 +56,28 @@ def drawn(language: str, found: Agreement) -> str:
     )
     matrix = _matrix(language, found.confusion)
     return f'{more}<ul class="tri-figures">{listed}</ul>{matrix}{_lines(language, found)}'
+
+
+def order_view(language: str, found: Sway | None) -> str:
+    """What being shown first is worth, from pairs that were scored in both orders."""
+    if found is None:
+        return ""
+    value = say(language, "judge.order_points", value=_estimate(found.first, "{:+.2f}"))
+    figures = [("order_first", value), ("order_flipped", f"{found.flipped:.0%}")]
+    listed = "".join(
+        f"<li><span>{escape(say(language, f'judge.{name}'))}</span> <b>{told}</b></li>"
+        for name, told in figures
+    )
+    if not found.enough:
+        said = say(language, "judge.order_more", enough=ENOUGH)
+    else:
+        key = "judge.order_clear" if found.first.is_clear else "judge.order_unclear"
+        said = say(language, key)
+    pairs = say(language, "judge.order_pairs", pairs=found.pairs)
+    return (
+        f'<ul class="tri-figures">{listed}</ul><p class="tri-quiet">{escape(pairs)}</p>'
+        f'<p class="tri-verdict">{escape(said)}</p>'
+    )
 
 
 def _estimate(found: Estimate, form: str = "{:.2f}") -> str:

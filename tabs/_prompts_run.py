@@ -14,8 +14,8 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._prompts_ask import Panel, asking_of, key_of
-from tabs._prompts_try import WORK, Editor, edited, source_of
+from tabs._prompts_ask import WORK, Panel, asking_of, key_of
+from tabs._prompts_try import Editor, edited, source_of
 from tabs._prompts_views import listing, meter, side_by_side, tally
 from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice, showing

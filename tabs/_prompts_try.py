@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs._prompts_ask import Asking, Panel, asking_of, teacher_of
+from tabs._prompts_ask import WORK, Asking, Panel, asking_of, teacher_of
 from tabs._prompts_views import difference, money, side_by_side, tally
 from tabs._rules import rule
 from tabs._shared import FOLLOW, QUICK, House, failed, notice, progress
@@ -39,10 +39,6 @@ FIRST = {
     "openai": "self-instruct-cantonese",
 }  # fmt: skip
 """The prompt that suits each kind of teacher: a base only goes on with a list."""
-WORK: dict[str, Any] = {
-    "api_visibility": "private", "concurrency_id": "prompts", "concurrency_limit": 4,
-    "show_progress": "hidden",
-}  # fmt: skip
 
 
 class Editor:

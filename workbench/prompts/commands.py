@@ -23,13 +23,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from workbench.console import answer, finished
+from workbench.console import answer, finished, stoppable
 from workbench.errors import BadPromptRecipe, WorkFailed
 from workbench.events import Progress
 from workbench.settings import Settings
@@ -81,6 +81,7 @@ def _add_generate(verb: Any) -> None:
     made.add_argument("--seeds")
     judge = verb("judge", judge_run, "score the kept rows of a run", "run_name")
     judge.add_argument("--prompt", default="", help="a prompt that scores")
+    judge.add_argument("--order", action="store_true", help="does the order sway the teacher?")
     judge.add_argument("--threshold", type=float, help="tag rows below it when they are saved")
     for one in (made, judge):
         one.add_argument("--name")
@@ -158,6 +159,8 @@ def judge_run(options: argparse.Namespace, settings: Settings) -> int:
         judging.choose_threshold(options.run_name, options.threshold, workspace)
         document = {"run": options.run_name, "threshold": options.threshold}
         return answer(options, document, [f"rows below {options.threshold:g} are tagged"])
+    if options.order:
+        return _ask_order(options, settings)
     label = options.prompt or judging.SCORER
     made = judging.recipe_for(options.run_name, template.find(label, workspace), workspace)
     said = yaml.safe_load(made.to_yaml())
@@ -167,6 +170,33 @@ def judge_run(options: argparse.Namespace, settings: Settings) -> int:
         recipe = replace(recipe, name=options.name)
     job.start(recipe, settings, workspace, environment_key(recipe.teacher, anywhere=True))
     return _followed(recipe.name, options, workspace)
+
+
+def _ask_order(options: argparse.Namespace, settings: Settings) -> int:
+    """Pairs of rows scored in both orders; what was asked before is not asked again."""
+    from workbench.models.pool import ModelPool
+    from workbench.prompts import order
+    from workbench.prompts.teachers import Teacher, TeacherChoice, environment_key, made
+    from workbench.prompts.teachers.local import Local
+
+    workspace = Workspace(settings.workspace)
+    said = _chosen(options, {"teacher": {}}).get("teacher", {})
+    choice = TeacherChoice(**said)
+    stop = threading.Event()
+    teacher: Teacher = (
+        Local(choice, ModelPool(settings), stop)
+        if choice.kind == "local"
+        else made(choice, environment_key(choice, anywhere=True))
+    )
+    work = order.ask(options.run_name, workspace, teacher, stop, options.per_minute or 0)
+    for _ in stoppable(work, stop):
+        pass
+    found = order.found(options.run_name, workspace)
+    if found is None:
+        return answer(options, {"run": options.run_name, "pairs": 0}, ["no pair could be read"])
+    document = {"run": options.run_name, **asdict(found), "enough": found.enough}
+    lines = [f"{found.pairs} pairs; first gains {found.first.value:+.2f}, {found.flipped:.0%} flip"]
+    return answer(options, document, lines)
 
 
 def resume(options: argparse.Namespace, settings: Settings) -> int:
