@@ -6,6 +6,7 @@ and errors are those of ``spaces``.
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
@@ -56,4 +57,9 @@ def lender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lender]:
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     borrowed = wrappers.generator_function_wrapper(lent.at_work, lent._duration, None)
     monkeypatch.setattr(lent, "borrowed", borrowed)
+    before = set(multiprocessing.active_children())
     yield lender
+    # an idle one would hold open whatever this process had open when it was forked
+    for child in set(multiprocessing.active_children()) - before:
+        child.kill()
+        child.join(10)
