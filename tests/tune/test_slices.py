@@ -21,7 +21,7 @@ from workbench.workspace import Workspace
 
 @pytest.fixture
 def workspace(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(lent, "SLICE_SECONDS", 5)
+    monkeypatch.setattr(lent, "SLICE_SECONDS", 6)
     monkeypatch.setattr(slices, "SPARE_SECONDS", 2)
     workspace = Workspace(settings.workspace.absolute())
     small.dataset(workspace)
@@ -33,7 +33,7 @@ def recipe(base: Path, name: str) -> Any:
     return small.recipe(base, name, **changes)
 
 
-def ended(folder: Path, *wanted: str, seconds: float = 120) -> str:
+def ended(folder: Path, *wanted: str, seconds: float = 240) -> str:
     end = time.monotonic() + seconds
     while jobs.status_of(folder) not in wanted and time.monotonic() < end:
         time.sleep(0.1)
@@ -50,7 +50,7 @@ def test_slices_come_to_what_one_run_comes_to(
     paused = [one["step"] for one in said(folder, "paused")]
     assert len(paused) == len(lender.durations) - 1 >= 1
     assert paused == sorted(paused)
-    assert lender.durations[0] == 5
+    assert lender.durations[0] == 6
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the borrowed process
     try:

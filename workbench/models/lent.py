@@ -153,6 +153,15 @@ else:
 # ---- in the process that serves the page
 
 
+def bring_in(*modules: str) -> None:
+    """Import here what the other process needs: it is forked from this one, and starts with it.
+
+    So no time of the GPU goes into imports.
+    """
+    for module in ("torch", "transformers", *modules):
+        importlib.import_module(module)
+
+
 def compute(
     work: Work, asked: Any, *more: Any, slices: bool = False, seconds: int = 0
 ) -> Generator[Any, None, Any]:
@@ -234,6 +243,7 @@ def _call(
     spare: int = SPARE_SECONDS,
 ) -> Iterator[Any]:
     """Stop, and a closed page, reach the other process by a file."""
+    bring_in()
     folder = Path(tempfile.mkdtemp(prefix="lent-"))
     sign, over = folder / "stop", threading.Event()
 

@@ -66,6 +66,7 @@ def _one_after_the_other(folder: Path, settings: Settings, stop: threading.Event
         GpuNotLent, Stopped. GpuTimeUp: two slices in a row saved nothing new.
     """
     threading.Thread(target=train.watch_file, args=(folder, stop), daemon=True).start()
+    lent.bring_in("peft", "trl.trainer.sft_trainer")
     log = EventLog(folder / job.EVENTS)
     stuck = 0
     while jobs.read_state(folder).get("status") == "queued":
