@@ -48,11 +48,7 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
             for mark in range(judging.LOWEST, judging.HIGHEST + 1)
         ]
     agreed = gr.HTML(elem_id="judge-agreement")
-    gr.Markdown(label("judge.order_info"))
-    with gr.Row(elem_classes="tri-actions"):
-        both = gr.Button(label("judge.order_ask"), elem_id="judge-order-ask", scale=3)
-        enough = gr.Button(label("action.stop"), variant="stop", scale=1)
-    swayed = gr.HTML(elem_id="judge-order")
+    _build_order(house, language, run, panel)
     with gr.Row(elem_classes="tri-actions"):
         threshold = gr.Slider(
             judging.LOWEST, judging.HIGHEST, judging.THRESHOLD, step=0.5,
@@ -158,6 +154,29 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
         )  # fmt: skip
         return notice("good", text)
 
+    shown = [row, current, agreed]
+    chosen = [language, run]
+    tab.select(choices, [run, prompt], [run, prompt], **FOLLOW).then(
+        follow, chosen, [live, clock], **FOLLOW
+    ).then(offer, chosen, shown, **FOLLOW)
+    run.change(follow, chosen, [live, clock], **FOLLOW).then(offer, chosen, shown, **FOLLOW)
+    start.click(begin, [language, run, prompt, most, *panel.inputs], [said, clock], **QUICK)
+    stop.click(halt, chosen, said, **QUICK)
+    clock.tick(follow, chosen, [live, clock], **FOLLOW)
+    for mark, button in enumerate(marks, judging.LOWEST):
+        button.click(rate(mark), [language, run, current], shown, **QUICK)
+    choose.click(tag, [language, run, threshold], said, **QUICK)
+    return []
+
+
+def _build_order(house: House, language: gr.Textbox, run: gr.Dropdown, panel: Panel) -> None:
+    """Whether the order sways the teacher: pairs asked both ways round."""
+    gr.Markdown(label("judge.order_info"))
+    with gr.Row(elem_classes="tri-actions"):
+        both = gr.Button(label("judge.order_ask"), elem_id="judge-order-ask", scale=3)
+        enough = gr.Button(label("action.stop"), variant="stop", scale=1)
+    swayed = gr.HTML(elem_id="judge-order")
+
     @rule("generate")
     def turn_round(
         request: gr.Request, language: str, name: str | None, *values: Any
@@ -177,22 +196,9 @@ def build(house: House, language: gr.Textbox, panel: Panel, tab: gr.Tab) -> list
     def sway(request: gr.Request, language: str, name: str | None) -> str:
         return _swayed(house, request, language, name)
 
-    shown = [row, current, agreed]
-    chosen = [language, run]
-    tab.select(choices, [run, prompt], [run, prompt], **FOLLOW).then(
-        follow, chosen, [live, clock], **FOLLOW
-    ).then(offer, chosen, shown, **FOLLOW)
-    run.change(follow, chosen, [live, clock], **FOLLOW).then(offer, chosen, shown, **FOLLOW)
-    run.change(sway, chosen, swayed, **FOLLOW)
+    run.change(sway, [language, run], swayed, **FOLLOW)
     both.click(turn_round, [language, run, *panel.inputs], swayed, **WORK)
     enough.click(house.stopper(ORDER), None, None, **QUICK)
-    start.click(begin, [language, run, prompt, most, *panel.inputs], [said, clock], **QUICK)
-    stop.click(halt, chosen, said, **QUICK)
-    clock.tick(follow, chosen, [live, clock], **FOLLOW)
-    for mark, button in enumerate(marks, judging.LOWEST):
-        button.click(rate(mark), [language, run, current], shown, **QUICK)
-    choose.click(tag, [language, run, threshold], said, **QUICK)
-    return []
 
 
 def _swayed(house: House, request: gr.Request, language: str, name: str | None) -> str:
